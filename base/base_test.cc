@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/random.h"
+#include "base/signal_names.h"
+#include "base/sys/file.h"
+#include "base/time.h"
+
+namespace ocirun {
+namespace {
+
+struct TempDir {
+  std::string path = "/tmp/ocirun-test.XXXXXX";
+  TempDir() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
+  ~TempDir() { IgnoreError(RemoveTree(path), "a test's folder"); }
+};
+
+TEST_CASE("a system error keeps errno through annotations") {
+  const Status status = Annotate(SysError(ENOENT, "open", "/x"), "container \"web\"");
+  CHECK(ErrnoOf(status) == ENOENT);
+  CHECK(MessageOf(status) == "container \"web\": open /x: No such file or directory");
+  CHECK(status.code() == StatusCode::kNotFound);
+}
+
+TEST_CASE("JSON errors name the path") {
+  const auto json = ParseJson(R"({"process":{"args":["a",7]}})");
+  REQUIRE(json.ok());
+  const auto args = JsonView(*json).Get("process")->Get("args")->Strings();
+  REQUIRE_FALSE(args.ok());
+  CHECK(MessageOf(args.status()) == "process.args[1]: must be a string, not number");
+  CHECK(MessageOf(ParseJson("{\n \"a\": }").status()) == "line 2, column 7: not valid JSON");
+  CHECK_FALSE(ParseJson(std::string(100, '[') + std::string(100, ']')).ok());
+}
+
+TEST_CASE("a path that climbs stays inside the root") {
+  TempDir dir;
+  REQUIRE(MakeDirs(dir.path + "/root/in", 0755).ok());
+  REQUIRE(WriteFile(dir.path + "/secret", "host").ok());
+  REQUIRE(::symlink("/../../secret", (dir.path + "/root/in/link").c_str()) == 0);
+  const auto root = sys::Open(dir.path + "/root", O_PATH | O_DIRECTORY);
+  REQUIRE(root.ok());
+  CHECK(ErrnoOf(OpenInRoot(*root, "../secret", O_RDONLY).status()) == ENOENT);
+  CHECK(ErrnoOf(OpenInRoot(*root, "in/link", O_RDONLY).status()) == ENOENT);
+  CHECK(MakeDirsInRoot(*root, "../../made/here", 0755).ok());
+  CHECK(PathExists(dir.path + "/root/made/here"));
+}
+
+TEST_CASE("an atomic write leaves no temporary file") {
+  TempDir dir;
+  CHECK(WriteFileAtomic(dir.path + "/f", "one").ok());
+  CHECK(WriteFileAtomic(dir.path + "/f", "two", 0600).ok());
+  CHECK(*ReadFile(dir.path + "/f") == "two");
+  CHECK_FALSE(WriteFileAtomic(dir.path + "/none/f", "x").ok());
+  CHECK(ReadFile(dir.path + "/f", 2).status().code() == StatusCode::kResourceExhausted);
+}
+
+TEST_CASE("times are written as Go writes them") {
+  CHECK(FormatRfc3339Nano(1649161706942068860) == "2022-04-05T12:28:26.94206886Z");
+  CHECK(FormatRfc3339Nano(0) == "1970-01-01T00:00:00Z");
+  CHECK(*ParseRfc3339("2022-04-05T14:28:26.94206886+02:00") == 1649161706942068860);
+  CHECK_FALSE(ParseRfc3339("2022-04-05").ok());
+}
+
+TEST_CASE("signals by number and by name") {
+  CHECK(*ParseSignal("9") == SIGKILL);
+  CHECK(*ParseSignal("term") == SIGTERM);
+  CHECK(*ParseSignal("SIGRTMIN+3") == 37);
+  CHECK(SignalName(SIGKILL) == "SIGKILL");
+  for (const char* bad : {"", "0", "65", "SIGNOPE", "RTMIN+99", "9x"}) CHECK_FALSE(ParseSignal(bad).ok());
+}
+
+TEST_CASE("random ids differ") {
+  CHECK(RandomHex(32).size() == 64);
+  CHECK(RandomHex(32) != RandomHex(32));
+}
+
+}  // namespace
+}  // namespace ocirun

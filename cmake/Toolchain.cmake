@@ -1,0 +1,29 @@
+# Warnings, sanitizers, linker and compiler cache of every target.
+add_compile_options(-Wall -Wextra -Wshadow -Werror)
+# Debian ships fmt's compiled part only as a shared library; ours are static programs.
+add_compile_definitions(FMT_HEADER_ONLY _GNU_SOURCE)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+if(OCIRUN_SANITIZE)
+  add_compile_options(-fsanitize=${OCIRUN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${OCIRUN_SANITIZE})
+endif()
+
+# A program that loads no library at run time, unless a sanitizer needs its own.
+function(ocirun_static_program target)
+  if(NOT OCIRUN_SANITIZE AND NOT OCIRUN_FUZZ)
+    target_link_options(${target} PRIVATE -static)
+  endif()
+endfunction()
+
+if(OCIRUN_COMMIT STREQUAL "")
+  execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD
+                  OUTPUT_VARIABLE OCIRUN_COMMIT OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
+configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/version.h)
+include_directories(${CMAKE_BINARY_DIR}/generated)

@@ -1,0 +1,16 @@
+# ocirun_unit_test(LIBRARY a_test.cc b_test.cc ...): one doctest program a library, run by ctest as
+# unit.<library>. No root needed.
+add_library(doctest_main OBJECT ${CMAKE_CURRENT_LIST_DIR}/doctest_main.cc)
+target_link_libraries(doctest_main PUBLIC doctest::doctest)
+
+function(ocirun_unit_test library)
+  if(NOT OCIRUN_TESTS)
+    return()
+  endif()
+  add_executable(${library}_test ${ARGN})
+  target_link_libraries(${library}_test PRIVATE ${library} doctest_main)
+  set_target_properties(${library}_test PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
+  add_test(NAME unit.${library} COMMAND ${library}_test)
+  set_tests_properties(unit.${library} PROPERTIES TIMEOUT 300)
+endfunction()
