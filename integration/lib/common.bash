@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Shared by every bats file: `load ../lib/common`.
+#
+# The programs under test come from the environment (ctest sets it), with the release build as
+# default: OCIRUN, OCISHIM, OCID, OCICTL. Everything is made below one folder of the test file,
+# $FILE_DIR, and ended by the process ids that were noted.
+
+REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+: "${OCIRUN_BIN:=$REPO/build/release/bin}"
+: "${OCIRUN:=$OCIRUN_BIN/ocirun}" "${OCISHIM:=$OCIRUN_BIN/ocishim}" "${OCID:=$OCIRUN_BIN/ocid}"
+: "${OCICTL:=$OCIRUN_BIN/ocictl}"
+
+# make_file_dir: a folder for this test file, on disk (overlayfs refuses to stack on some others).
+make_file_dir() {
+  FILE_DIR=$(mktemp -d "/var/tmp/ocirun-test.XXXXXX")
+  export FILE_DIR
+}
+
+# end_process PIDFILE: TERM, then KILL after 10 s; waits until it is gone. Its own processes only.
+end_process() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || return 0
+  for _ in $(seq 100); do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null || return 0
+}
+
+# eventually COMMAND...: tries for 15 s.
+eventually() {
+  local end=$((SECONDS + 15))
+  until "$@"; do
+    [ $SECONDS -lt $end ] || return 1
+    sleep 0.1
+  done
+}
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# start_registry [YAML]: a real registry on loopback with its data below $FILE_DIR; sets REGISTRY.
+# The argument is appended to its configuration (auth: for one).
+start_registry() {
+  local port
+  port=$(free_port)
+  mkdir -p "$FILE_DIR/registry"
+  cat >"$FILE_DIR/registry.yml" <<END
+version: 0.1
+log: {level: warn, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $FILE_DIR/registry}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:$port"}
+${1:-}
+END
+  docker-registry serve "$FILE_DIR/registry.yml" >"$FILE_DIR/registry.log" 2>&1 3>&- &
+  echo $! >"$FILE_DIR/registry.pid"
+  eventually answers "$port"
+  export REGISTRY=127.0.0.1:$port
+}
+
+stop_registry() { end_process "$FILE_DIR/registry.pid"; }
+
+# push_layout LAYOUT NAME: copies an OCI layout (tag latest) into the registry.
+push_layout() {
+  skopeo copy -q --insecure-policy --dest-tls-verify=false "oci:$1:latest" "docker://$REGISTRY/$2"
+}
+
+# start_ocid [OPTION...]: a private daemon below $FILE_DIR; sets OCID_HOST for ocictl.
+start_ocid() {
+  export OCID_HOST=unix://$FILE_DIR/ocid.sock
+  [ -e "$FILE_DIR/ocid.yaml" ] || echo '{}' >"$FILE_DIR/ocid.yaml"
+  "$OCID" --config "$FILE_DIR/ocid.yaml" --root "$FILE_DIR/root" --state "$FILE_DIR/state" \
+    --listen "$OCID_HOST" "$@" >>"$FILE_DIR/ocid.log" 2>&1 3>&- &
+  echo $! >"$FILE_DIR/ocid.pid"
+  eventually "$OCICTL" version >/dev/null 2>&1 || { cat "$FILE_DIR/ocid.log" >&2; return 1; }
+}
+
+stop_ocid() { end_process "$FILE_DIR/ocid.pid"; }
+
+# remove_containers: everything that the private daemon still has.
+remove_containers() {
+  local ids
+  ids=$("$OCICTL" ps -aq 2>/dev/null) || return 0
+  # shellcheck disable=SC2086
+  [ -z "$ids" ] || "$OCICTL" rm -f $ids >/dev/null
+}
+
+# make_bundle DIR: rootfs of busybox and runc's default config without a terminal.
+make_bundle() {
+  "$REPO/contrib/images/make-busybox" "$1/rootfs"
+  (cd "$1" && "$OCIRUN" spec && jq '.process.terminal = false | .root.readonly = false' config.json >c && mv c config.json)
+}
+
+# edit_config DIR JQ-PROGRAM [JQ-OPTION...]: changes DIR/config.json.
+edit_config() {
+  local dir=$1 program=$2
+  shift 2
+  jq "$@" "$program" "$dir/config.json" >"$dir/config.json.new" && mv "$dir/config.json.new" "$dir/config.json"
+}
