@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the budget table of this project side by side with the peers that are installed.
+
+usage: bench.py [--bin build/release/bin] [--only WORD] [--runs N] [--registry HOST:PORT] [--image NAME]
+                [--markdown FILE]
+
+Run as root. Every row is measured in one run on one machine and judged as a ratio; absolute times
+vary from machine to machine and with its load. A peer that is not installed, or whose daemon does
+not run, is left out. Commands are timed in turns (ours, peer, ours, peer …), so that a slow moment
+hits all alike; the median is shown.
+
+The runtime rows use a bundle of busybox-static with the namespaces pid, mount, uts, ipc and
+network. `limit` is a small static program that does nothing but clone3, a bind mount, pivot_root
+and exec. crun refuses hybrid cgroups: there it is measured in a private mount namespace in which
+/sys/fs/cgroup/unified is not mounted.
+"""
+import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+
+
+def sh(*args, **kw):
+    return subprocess.run(args, check=True, capture_output=True, text=True, **kw).stdout
+
+
+def have(program):
+    return shutil.which(program) is not None
+
+
+def once(argv, cwd=None):
+    """-> seconds of one run; raises when it fails."""
+    start = time.perf_counter()
+    p = subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    taken = time.perf_counter() - start
+    if p.returncode != 0:
+        raise RuntimeError(f'{" ".join(argv)}: exit {p.returncode}: {p.stderr.decode(errors="replace")[-300:]}')
+    return taken
+
+
+def in_turns(commands, runs, before=None, cwd=None):
+    """{name: argv} -> {name: median seconds}, or an error text for a command that fails."""
+    times, broken = {n: [] for n in commands}, {}
+    for i in range(runs + 2):
+        for name, argv in commands.items():
+            if name in broken:
+                continue
+            if before:
+                before()
+            try:
+                t = once(argv, cwd)
+            except RuntimeError as e:
+                broken[name] = str(e)
+                continue
+            if i >= 2:
+                times[name].append(t)
+    return {n: broken.get(n) or statistics.median(times[n]) for n in commands}
+
+
+def peak_kib(argv, cwd=None):
+    """Largest resident set of the program itself (not of its children), in KiB."""
+    script = 'import resource,subprocess,sys; subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,stdin=subprocess.DEVNULL,check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)'
+    return min(int(sh(sys.executable, '-c', script, *argv, cwd=cwd).split()[-1]) for _ in range(5))
+
+
+def pss_kib(pid):
+    return int(re.search(r'^Pss:\s+(\d+)', open(f'/proc/{pid}/smaps_rollup').read(), re.M).group(1))
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.rows = args, []
+        self.tmp = tempfile.mkdtemp(prefix='ocirun-bench.', dir='/var/tmp')
+        self.bin = os.path.abspath(args.bin)
+        self.ocirun, self.ocictl = f'{self.bin}/ocirun', f'{self.bin}/ocictl'
+        self.daemon = None
+
+    # ---- what is measured
+
+    def row(self, what, values, unit, budget=''):
+        """values: {name: number or error text}; the first is ours."""
+        names = list(values)
+        ours = values[names[0]]
+        cells = []
+        for n in names:
+            v = values[n]
+            if isinstance(v, str):
+                cells.append(f'{n} failed'); print(f'   {n}: {v}', file=sys.stderr)
+            else:
+                ratio = f' ({ours / v:.2f} of it)' if n != names[0] and not isinstance(ours, str) and v else ''
+                cells.append(f'{n} {v:.1f} {unit}{ratio}')
+        self.rows.append((what, cells[0], ', '.join(cells[1:]) or '–', budget))
+        print(f'{what}: ' + '; '.join(cells), flush=True)
+
+    def bundle(self, name, change):
+        path = f'{self.tmp}/{name}'
+        os.makedirs(path)
+        if not os.path.isdir(f'{self.tmp}/rootfs'):
+            sh(f'{REPO}/contrib/images/make-busybox', f'{self.tmp}/rootfs')
+        sh('runc' if have('runc') else self.ocirun, 'spec', cwd=path)
+        config = json.load(open(f'{path}/config.json'))
+        config['root'] = {'path': f'{self.tmp}/rootfs'}
+        config['process'].update(terminal=False, args=['/bin/true'])
+        config['linux']['namespaces'] = [{'type': t} for t in ('pid', 'mount', 'uts', 'ipc', 'network')]
+        # crun without the cgroup2 mount and runc on hybrid both show cgroups their own way; none here.
+        config['mounts'] = [m for m in config['mounts'] if m['type'] != 'cgroup']
+        change(config)
+        json.dump(config, open(f'{path}/config.json', 'w'))
+        return path
+
+    def runtimes(self):
+        # Each in the same kind of mount namespace, so that the comparison is fair.
+        yield 'ocirun', [self.ocirun, '--root', f'{self.tmp}/state-ocirun']
+        for peer in ('crun', 'runc'):
+            if have(peer):
+                yield peer, [peer, '--root', f'{self.tmp}/state-{peer}']
+
+    def runtime_rows(self):
+        plain = self.bundle('plain', lambda c: None)
+        run = lambda b, n: {r: a + ['run', '-b', b, f'{n}-{r}'] for r, a in self.runtimes()}
+        ms = lambda v: {k: x if isinstance(x, str) else x * 1000 for k, x in v.items()}
+        if self.wants('run'):
+            limit = {'limit': [f'{os.path.dirname(self.bin)}/test/bench_limit', f'{self.tmp}/rootfs', '/bin/true']}
+            self.row('`run` of /bin/true, 5 namespaces', ms(in_turns({**run(plain, 'p'), **limit}, self.args.runs)), 'ms', '≤ 0.5 × crun, ≤ 1.4 × limit')
+            self.row('the same after 1.5 s of quiet', ms(in_turns(run(plain, 'q'), max(3, self.args.runs // 6), before=lambda: time.sleep(1.5))), 'ms', '≤ 0.5 × crun')
+        if self.wants('exec'):
+            sleeper = self.bundle('sleeper', lambda c: c['process'].update(args=['/bin/sleep', '1000']))
+            started = {}
+            try:
+                for r, a in self.runtimes():
+                    try:
+                        once(a + ['create', '-b', sleeper, f'e-{r}']); once(a + ['start', f'e-{r}'])
+                        started[r] = a + ['exec', f'e-{r}', '/bin/true']
+                    except RuntimeError as e:
+                        print(f'   {r}: {e}', file=sys.stderr)
+                self.row('`exec` of /bin/true', ms(in_turns(started, self.args.runs)), 'ms', '≤ 0.5 × crun')
+            finally:
+                for r, a in self.runtimes():
+                    subprocess.run(a + ['delete', '-f', f'e-{r}'], capture_output=True)
+        if self.wants('memory'):
+            self.row('peak memory of `run`', {r: peak_kib(argv) / 1024 for r, argv in run(plain, 'm').items()}, 'MB', '≤ 2 MB')
+
+    def start_daemon(self):
+        state = f'{self.tmp}/state'
+        self.host = f'unix://{self.tmp}/ocid.sock'
+        open(f'{self.tmp}/ocid.yaml', 'w').write('{}')
+        self.daemon = subprocess.Popen([f'{self.bin}/ocid', '--config', f'{self.tmp}/ocid.yaml', '--root', f'{self.tmp}/root', '--state', state, '--listen', self.host],
+                                       stdout=open(f'{self.tmp}/ocid.log', 'w'), stderr=subprocess.STDOUT)
+        for _ in range(100):
+            if subprocess.run(self.ctl('version'), capture_output=True).returncode == 0:
+                return
+            time.sleep(0.1)
+        raise SystemExit('ocid does not start:\n' + open(f'{self.tmp}/ocid.log').read())
+
+    def ctl(self, *args):
+        return [self.ocictl, '--host', self.host, *args]
+
+    def peers(self):
+        """Managers whose daemon answers: name -> command prefix."""
+        for name, probe in (('docker', ['docker', 'info']), ('podman', ['podman', 'info'])):
+            if have(name) and subprocess.run(probe, capture_output=True).returncode == 0:
+                yield name, [name]
+
+    def manager_rows(self):
+        ms = lambda v: {k: x if isinstance(x, str) else x * 1000 for k, x in v.items()}
+        self.start_daemon()
+        if self.wants('idle'):
+            time.sleep(1)
+            self.row('`ocid` idle, PSS', {'ocid': pss_kib(self.daemon.pid) / 1024}, 'MB', '≤ 25 MB')
+        sh(*self.ctl('run', '--rm', 'busybox', 'true'))
+        everyone = lambda *args: {'ocictl': self.ctl(*args), **{n: p + list(args) for n, p in self.peers()}}
+        runs = max(5, self.args.runs // 2)
+        if self.wants('ps'):
+            self.row('`ps`', ms(in_turns(everyone('ps'), self.args.runs)), 'ms', '≤ 5 ms')
+        if self.wants('cli'):
+            self.row('`run --rm` on the bridge, whole command', ms(in_turns(everyone('run', '--rm', 'busybox', 'true'), runs)), 'ms', '≤ 25 ms')
+            for argv in everyone('run', '-d', '--name', 'bench-x', 'busybox', 'sleep', '1000').values():
+                subprocess.run(argv, capture_output=True)
+            self.row('`exec` into a running container, whole command', ms(in_turns(everyone('exec', 'bench-x', 'true'), runs)), 'ms', '≤ 10 ms')
+            for argv in everyone('rm', '-f', 'bench-x').values():
+                subprocess.run(argv, capture_output=True)
+        if self.wants('shim'):
+            n = 20
+            for i in range(n):
+                sh(*self.ctl('run', '-d', '--name', f'bench-{i}', 'busybox', 'sleep', '1000'))
+            shims = [int(p) for p in sh('pgrep', '-f', f'{self.bin}/ocishim.*ocid', ).split()]
+            total = sum(pss_kib(p) for p in shims)
+            self.row(f'shim, PSS each ({len(shims)} running)', {'ocishim': total / 1024 / max(1, len(shims))}, 'MB', '≤ 1 MB')
+            sh(*self.ctl('rm', '-f', *[f'bench-{i}' for i in range(n)]))
+        if self.wants('log'):
+            lines = 'yes ' + 'x' * 99 + ' | head -c 200000000'
+            self.row('`run --rm` that prints 200 MB', in_turns(everyone('run', '--rm', 'busybox', 'sh', '-c', lines), 1), 's', '≤ 1.2 s')
+        if self.args.registry and self.wants('pull'):
+            ref = f'{self.args.registry}/{self.args.image}'
+            def remove():
+                for argv in everyone('rmi', '-f', ref).values():
+                    subprocess.run(argv, capture_output=True)
+            pulls = {n: (a[:1] + ['pull', '--tls-verify=false'] + a[2:] if n == 'podman' else a) for n, a in everyone('pull', ref).items()}
+            self.row(f'`pull` of {self.args.image}', in_turns(pulls, 3, before=remove), 's', '≤ 1.8 s')
+            remove()
+
+    def wants(self, word):
+        return not self.args.only or self.args.only == word
+
+    def clean(self):
+        if self.daemon:
+            ids = subprocess.run(self.ctl('ps', '-aq'), capture_output=True, text=True).stdout.split()
+            if ids:
+                subprocess.run(self.ctl('rm', '-f', *ids), capture_output=True)
+            self.daemon.terminate(); self.daemon.wait(30)
+        shutil.rmtree(self.tmp)
+
+    def table(self):
+        cpu = re.search(r'model name\s*:\s*(.*)', open('/proc/cpuinfo').read())
+        head = f'Linux {os.uname().release}, {os.cpu_count()} × {cpu.group(1) if cpu else os.uname().machine}, {time.strftime("%Y-%m-%d")}\n\n'
+        lines = ['| what | ours | peers, same run | budget |', '|---|---|---|---|'] + [f'| {" | ".join(r)} |' for r in self.rows]
+        return head + '\n'.join(lines) + '\n'
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--bin', default=f'{REPO}/build/release/bin'); p.add_argument('--only', default='')
+    p.add_argument('--runs', type=int, default=30); p.add_argument('--registry', default='')
+    p.add_argument('--image', default='library/big:latest'); p.add_argument('--markdown', default='')
+    b = Bench(p.parse_args())
+    try:
+        if not b.args.only or b.args.only in ('run', 'exec', 'memory'):
+            b.runtime_rows()
+        if not b.args.only or b.args.only not in ('run', 'exec', 'memory'):
+            b.manager_rows()
+    finally:
+        b.clean()
+    if b.args.markdown:
+        open(b.args.markdown, 'w').write(b.table())
+    print('\n' + b.table())
+
+
+if __name__ == '__main__':
+    main()
