@@ -1,12 +1,10 @@
 # Everything here is a Debian 12 package; contrib/packages lists their names.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-find_package(absl REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
-find_package(Protobuf REQUIRED)
-find_package(ZLIB REQUIRED)
-find_package(gRPC REQUIRED)
+find_package(Protobuf REQUIRED)  # protoc
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)
@@ -22,3 +20,19 @@ pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 pkg_check_modules(NL_ROUTE REQUIRED IMPORTED_TARGET libnl-route-3.0)
 pkg_check_modules(NFTABLES REQUIRED IMPORTED_TARGET libnftables)
+
+# abseil, protobuf and gRPC by name (-lfoo) with everything that they need in turn: the linker takes
+# the archive for a static program and the shared library for the others. Their CMake packages
+# know only the shared ones.
+function(ocirun_named_library target)
+  pkg_check_modules(${target} REQUIRED ${ARGN})
+  add_library(${target} INTERFACE)
+  target_link_libraries(${target} INTERFACE ${${target}_STATIC_LIBRARIES})
+endfunction()
+add_link_options(-Wl,--as-needed)
+ocirun_named_library(dep_absl absl_status absl_statusor absl_cord)
+ocirun_named_library(dep_protobuf protobuf)
+ocirun_named_library(dep_protobuf_lite protobuf-lite)
+ocirun_named_library(dep_grpc grpc++ protobuf)
+add_library(dep_grpc_reflection INTERFACE)
+target_link_libraries(dep_grpc_reflection INTERFACE -lgrpc++_reflection dep_grpc)

@@ -14,3 +14,15 @@ function(ocirun_unit_test library)
   add_test(NAME unit.${library} COMMAND ${library}_test)
   set_tests_properties(unit.${library} PROPERTIES TIMEOUT 300)
 endfunction()
+
+# ocirun_fuzz_target(NAME SOURCE LIBRARY...): a libFuzzer program, built with the preset `fuzz` into
+# build/fuzz/fuzz/. Run it with a folder of its own as corpus.
+function(ocirun_fuzz_target name source)
+  if(NOT OCIRUN_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE ${ARGN})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()
