@@ -74,7 +74,8 @@ TEST_CASE("signals by number and by name") {
   CHECK(*ParseSignal("term") == SIGTERM);
   CHECK(*ParseSignal("SIGRTMIN+3") == 37);
   CHECK(SignalName(SIGKILL) == "SIGKILL");
-  for (const char* bad : {"", "0", "65", "SIGNOPE", "RTMIN+99", "9x"}) CHECK_FALSE(ParseSignal(bad).ok());
+  for (const char* bad : {"", "0", "65", "SIGNOPE", "RTMIN+99", "9x"})
+    CHECK_FALSE(ParseSignal(bad).ok());
 }
 
 TEST_CASE("random ids differ") {

@@ -19,7 +19,7 @@ Status WriteFile(const std::string& path, std::string_view data, mode_t mode = 0
 // also after a crash.
 Status WriteFileAtomic(const std::string& path, std::string_view data, mode_t mode = 0644);
 
-bool PathExists(const std::string& path);  // does not follow a last symbolic link
+bool PathExists(const std::string& path);               // does not follow a last symbolic link
 Status MakeDirs(const std::string& path, mode_t mode);  // like mkdir -p
 // Removes a tree without following links and without crossing into what it does not own: a mount
 // point inside is an error (EBUSY), never emptied. A path that does not exist is OK.

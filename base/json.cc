@@ -90,7 +90,8 @@ StatusOr<int64_t> JsonView::Int64() const {
 
 StatusOr<uint64_t> JsonView::UInt64() const {
   if (!present() || !value_->is_number_integer()) return WrongType("an integer");
-  if (!value_->is_number_unsigned() && value_->get<int64_t>() < 0) return Bad("must not be negative");
+  if (!value_->is_number_unsigned() && value_->get<int64_t>() < 0)
+    return Bad("must not be negative");
   return value_->get<uint64_t>();
 }
 

@@ -66,9 +66,8 @@ Status ErrorText(StatusCode code, std::string message) { return Status(code, Vie
 Status SysError(int err, std::string_view op, std::string_view target) {
   char buffer[128];
   const char* reason = ::strerror_r(err, buffer, sizeof buffer);
-  Status status = target.empty()
-                      ? Error(CodeOf(err), "{}: {}", op, reason)
-                      : Error(CodeOf(err), "{} {}: {}", op, target, reason);
+  Status status = target.empty() ? Error(CodeOf(err), "{}: {}", op, reason)
+                                 : Error(CodeOf(err), "{} {}: {}", op, target, reason);
   status.SetPayload(kErrnoUrl, absl::Cord(std::to_string(err)));
   return status;
 }

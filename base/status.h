@@ -89,10 +89,10 @@ class [[nodiscard]] Undo {
 #define OCIRUN_CONCAT_(a, b) a##b
 #define OCIRUN_CONCAT(a, b) OCIRUN_CONCAT_(a, b)
 
-#define RETURN_IF_ERROR(expr)                                   \
-  do {                                                          \
-    ::absl::Status status_macro_value = (expr);                 \
-    if (!status_macro_value.ok()) return status_macro_value;    \
+#define RETURN_IF_ERROR(expr)                                \
+  do {                                                       \
+    ::absl::Status status_macro_value = (expr);              \
+    if (!status_macro_value.ok()) return status_macro_value; \
   } while (false)
 
 // ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(path));  ASSIGN_OR_RETURN(auto x, Annotate...) is not

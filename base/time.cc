@@ -61,8 +61,8 @@ std::string FormatRfc3339Nano(UnixNanos time) {
 StatusOr<UnixNanos> ParseRfc3339(std::string_view text) {
   const Status bad = InvalidArgument("not an RFC 3339 time: {:?}", text);
   tm parts{};
-  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't') ||
-      text[13] != ':' || text[16] != ':')
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' ||
+      (text[10] != 'T' && text[10] != 't') || text[13] != ':' || text[16] != ':')
     return bad;
   const int year = Digits(text, 0, 4), month = Digits(text, 5, 2), day = Digits(text, 8, 2);
   const int hour = Digits(text, 11, 2), minute = Digits(text, 14, 2), second = Digits(text, 17, 2);

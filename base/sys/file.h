@@ -46,7 +46,7 @@ Status UnlinkAt(const UniqueFd& dir, const std::string& path, int flags);
 Status Rename(const std::string& from, const std::string& to);
 Status Fsync(const UniqueFd& fd);
 StatusOr<struct stat> Stat(const UniqueFd& fd);
-StatusOr<struct stat> StatPath(const std::string& path);   // follows links
+StatusOr<struct stat> StatPath(const std::string& path);  // follows links
 StatusOr<std::string> ReadLink(const std::string& path);
 
 }  // namespace ocirun::sys

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/sys/process.h"
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+
+#include "base/file.h"
+#include "base/sys/file.h"
+
+namespace ocirun::sys {
+
+StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd) {
+  clone_args args{};
+  int fd = -1;
+  args.flags = flags;
+  if (pidfd != nullptr) {
+    args.flags |= CLONE_PIDFD;
+    args.pidfd = reinterpret_cast<uint64_t>(&fd);
+  }
+  args.exit_signal = SIGCHLD;
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return SysError(errno, "clone3");
+  if (pid > 0 && pidfd != nullptr) *pidfd = UniqueFd(fd);
+  return static_cast<pid_t>(pid);
+}
+
+StatusOr<UniqueFd> PidfdOpen(pid_t pid) {
+  const long fd = ::syscall(SYS_pidfd_open, pid, 0);  // close-on-exec by definition
+  if (fd < 0) return SysError(errno, "pidfd_open", std::to_string(pid));
+  return UniqueFd(static_cast<int>(fd));
+}
+
+StatusOr<int> WaitPid(pid_t pid) {
+  int status = 0;
+  const pid_t got = RetryEintr([&] { return ::waitpid(pid, &status, 0); });
+  if (got < 0) return SysError(errno, "waitpid", std::to_string(pid));
+  return status;
+}
+
+int ExitCodeOf(int wait_status) {
+  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+Status SetNs(const UniqueFd& ns, int type) {
+  if (::setns(ns.get(), type) < 0) return SysError(errno, "setns");
+  return absl::OkStatus();
+}
+
+Status Kill(pid_t pid, int signal) {
+  if (::kill(pid, signal) < 0) return SysError(errno, "kill", std::to_string(pid));
+  return absl::OkStatus();
+}
+
+StatusOr<uint64_t> ProcessStartTime(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string stat, ReadFile(fmt::format("/proc/{}/stat", pid)));
+  // The second field is the command in parentheses and may hold anything: begin behind the last ).
+  const size_t paren = stat.rfind(')');
+  if (paren == std::string::npos) return Internal("unreadable /proc/{}/stat", pid);
+  size_t at = paren + 2;
+  if (at < stat.size() && (stat[at] == 'Z' || stat[at] == 'X'))
+    return SysError(ESRCH, "process", std::to_string(pid));
+  for (int field = 3; field < 22; ++field) {
+    at = stat.find(' ', at);
+    if (at == std::string::npos) return Internal("unreadable /proc/{}/stat", pid);
+    ++at;
+  }
+  uint64_t ticks = 0;
+  std::from_chars(stat.data() + at, stat.data() + stat.size(), ticks);
+  return ticks;
+}
+
+ChildGuard::~ChildGuard() {
+  if (pid_ <= 0) return;
+  IgnoreError(Kill(pid_, SIGKILL), "it may have ended on its own");
+  IgnoreError(WaitPid(pid_).status(), "it may have been reaped");
+}
+
+pid_t ChildGuard::Release() { return std::exchange(pid_, -1); }
+
+}  // namespace ocirun::sys

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace ocirun::sys {
+
+// clone3(2) without CLONE_VM: returns 0 in the child, its process id in the parent. The child has
+// only the calling thread, so in a program with threads it may do nothing but exec. `pidfd` (may be
+// null) is set in the parent.
+StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd);
+
+StatusOr<UniqueFd> PidfdOpen(pid_t pid);
+// waitid(2) for one child; the raw status as of waitpid(2).
+StatusOr<int> WaitPid(pid_t pid);
+// 0..255 as a shell shows it: the exit code, or 128 + signal.
+int ExitCodeOf(int wait_status);
+Status SetNs(const UniqueFd& ns, int type);
+Status Kill(pid_t pid, int signal);
+
+// Field 22 of /proc/PID/stat, in clock ticks since boot: together with the number it names a
+// process for good, since numbers are used again. NotFound when there is no such process, and for
+// a zombie, which has ended.
+StatusOr<uint64_t> ProcessStartTime(pid_t pid);
+
+// Kills and reaps a child unless it is handed over: every early return of a half-made container.
+class ChildGuard {
+ public:
+  explicit ChildGuard(pid_t pid) : pid_(pid) {}
+  ChildGuard(const ChildGuard&) = delete;
+  ChildGuard& operator=(const ChildGuard&) = delete;
+  ~ChildGuard();
+  pid_t Release();
+
+ private:
+  pid_t pid_;
+};
+
+}  // namespace ocirun::sys

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace ocirun::sys {
+
+// A connected pair of SOCK_SEQPACKET sockets: messages keep their borders.
+StatusOr<std::pair<UniqueFd, UniqueFd>> SocketPair();
+// Unix sockets of `type` (SOCK_STREAM, SOCK_SEQPACKET). A path longer than sockaddr_un takes is
+// reached through a descriptor of its folder. The socket file gets mode 0600.
+StatusOr<UniqueFd> ListenUnix(const std::string& path, int type);
+StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type);
+StatusOr<UniqueFd> Accept(const UniqueFd& listener);
+// One message of a SEQPACKET socket; empty at its end.
+StatusOr<std::string> Receive(const UniqueFd& socket, size_t limit);
+Status Send(const UniqueFd& socket, std::string_view message);
+// Sends `fd` (SCM_RIGHTS) with `text` as the message, as runc does with a console's master.
+Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text);
+// Receives one descriptor with its message.
+StatusOr<UniqueFd> ReceiveFd(const UniqueFd& socket);
+// The peer's user id (SO_PEERCRED).
+StatusOr<unsigned> PeerUid(const UniqueFd& socket);
+
+}  // namespace ocirun::sys
