@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/cgroup/manager.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "ocirun/cgroup/manager_impl.h"
+
+namespace ocirun::cgroup {
+namespace {
+
+// `path` joined to a folder, with single slashes.
+std::string Join(const std::string& folder, const std::string& path) {
+  std::string out = folder == "/" ? "" : folder;
+  for (const std::string& part : PathComponents(path)) out += "/" + part;
+  return out;
+}
+
+std::string FolderIn(const Hierarchy& hierarchy, const std::string& proc_cgroup,
+                     const std::string& cgroups_path, const std::string& id) {
+  if (!cgroups_path.empty() && cgroups_path[0] == '/')
+    return Join(hierarchy.mount_point, cgroups_path);
+  std::string own = OwnCgroup(proc_cgroup, hierarchy);
+  // Inside a container the mount shows a part of the tree only.
+  if (hierarchy.root != "/" && own.rfind(hierarchy.root, 0) == 0)
+    own.erase(0, hierarchy.root.size());
+  return Join(Join(hierarchy.mount_point, own), cgroups_path.empty() ? id : cgroups_path);
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hierarchies,
+                                              const std::string& proc_cgroup,
+                                              const std::string& cgroups_path,
+                                              const std::string& id) {
+  const std::vector<std::string> parts = PathComponents(cgroups_path);
+  if (std::find(parts.begin(), parts.end(), "..") != parts.end())
+    return InvalidArgument("linux.cgroupsPath: {:?} must not hold \"..\"", cgroups_path);
+  std::vector<Place> places;
+  for (const Hierarchy& hierarchy : hierarchies) {
+    if (hierarchy.v2) continue;  // hybrid: the controllers are on v1
+    places.push_back({hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
+                      hierarchy.controllers});
+  }
+  if (!places.empty()) return NewV1Manager(std::move(places));
+  if (hierarchies.empty()) return FailedPrecondition("this host has no cgroups mounted");
+  const Hierarchy& unified = hierarchies.front();
+  return NewV2Manager({unified.mount_point, FolderIn(unified, proc_cgroup, cgroups_path, id), {}});
+}
+
+StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
+                                                  const std::string& id) {
+  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
+  return NewManager(ParseMountInfo(mountinfo), own, cgroups_path, id);
+}
+
+std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view) {
+  if (view.size() == 1 && view.begin()->first.empty())
+    return NewV2Manager({view.begin()->second, view.begin()->second, {}});
+  std::vector<Place> places;
+  for (const auto& [name, folder] : view) {
+    Place place{folder, folder, {}};
+    // The hierarchy's folder is named after its controllers: "memory", "cpu,cpuacct".
+    for (size_t at = 0; at != std::string::npos;) {
+      const size_t comma = name.find(',', at);
+      place.controllers.push_back(name.substr(at, comma == std::string::npos ? comma : comma - at));
+      at = comma == std::string::npos ? comma : comma + 1;
+    }
+    // Only its last part matters, as the name of the hierarchy.
+    place.mount_point = "/" + name;
+    places.push_back(std::move(place));
+  }
+  return NewV1Manager(std::move(places));
+}
+
+}  // namespace ocirun::cgroup

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The container's cgroups, behind one interface that is chosen once: cgroup v1 (also hybrid: all
+// controllers on v1) or cgroup v2, with the cgroupfs driver.
+//
+//   Create  makes the folders            Destroy  removes them, with what is below
+//   Set     writes the limits            Apply    moves a process in
+//
+// `cgroupsPath` of config.json: an absolute path is below the mount point, a relative or missing
+// one (then the container's id) below the runtime's own cgroup.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "ocirun/cgroup/host.h"
+#include "ocirun/spec/spec.h"
+
+namespace ocirun::cgroup {
+
+class Manager {
+ public:
+  virtual ~Manager() = default;
+
+  // Makes the cgroups. FailedPrecondition when one exists and holds processes or is frozen. On
+  // failure nothing that this call made is left.
+  virtual Status Create() = 0;
+  // Writes the limits. What the kernel refuses names the file and the value; a controller that the
+  // host lacks is an error only if the configuration asks for it.
+  virtual Status Set(const oci::Resources& resources) = 0;
+  // Moves a process into all cgroups of the container.
+  virtual Status Apply(pid_t pid) = 0;
+  // Every process of the container, also in cgroups that it made itself.
+  virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
+  virtual Status SetFrozen(bool frozen) = 0;
+  [[nodiscard]] virtual bool IsFrozen() const = 0;
+  // Signals every process; none that is forked meanwhile escapes.
+  virtual Status KillAll(int signal) = 0;
+  // Removes the cgroups; fine when they are gone.
+  virtual Status Destroy() = 0;
+  // Folder name of each hierarchy -> the container's folder in it; on v2 one entry, "".
+  [[nodiscard]] virtual std::map<std::string, std::string> View() const = 0;
+};
+
+// `hierarchies` and `proc_cgroup` describe the host (ParseMountInfo, /proc/self/cgroup). The path
+// must not hold "..". Makes nothing yet.
+StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hierarchies,
+                                              const std::string& proc_cgroup,
+                                              const std::string& cgroups_path,
+                                              const std::string& id);
+// The same for this host.
+StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
+                                                  const std::string& id);
+// For a container that exists: the folders that View() told when it was made.
+std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view);
+
+}  // namespace ocirun::cgroup

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between manager.cc, which chooses, and v1.cc and v2.cc. Not for others.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ocirun/cgroup/manager.h"
+
+namespace ocirun::cgroup {
+
+// The container's folder in one hierarchy.
+struct Place {
+  std::string mount_point, folder;
+  std::vector<std::string> controllers;
+
+  [[nodiscard]] bool Has(std::string_view controller) const {
+    return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
+  }
+};
+
+std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places);
+std::unique_ptr<Manager> NewV2Manager(Place place);
+
+}  // namespace ocirun::cgroup

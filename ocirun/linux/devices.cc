@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/linux/devices.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/path.h"
+#include "base/sys/file.h"
+#include "base/sys/mount.h"
+#include "ocirun/linux/mounts.h"
+
+namespace ocirun::linux_ {
+namespace {
+
+constexpr struct {
+  const char* path;
+  unsigned major, minor;
+} kDefaultDevices[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+                       {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
+
+constexpr struct {
+  const char *path, *target;
+} kLinks[] = {{"/dev/fd", "/proc/self/fd"},
+              {"/dev/stdin", "/proc/self/fd/0"},
+              {"/dev/stdout", "/proc/self/fd/1"},
+              {"/dev/stderr", "/proc/self/fd/2"},
+              {"/dev/core", "/proc/kcore"}};
+
+mode_t TypeBits(char type) { return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR; }
+
+// The folder that holds `path` below the root, made when missing, and the last name.
+StatusOr<std::pair<UniqueFd, std::string>> Parent(const UniqueFd& root, const std::string& path) {
+  const size_t slash = path.rfind('/');
+  std::string name = path.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..")
+    return InvalidArgument("linux.devices: {:?} is not a file", path);
+  ASSIGN_OR_RETURN(UniqueFd folder, MakeDirsInRoot(root, path.substr(0, slash), 0755));
+  return std::pair(std::move(folder), std::move(name));
+}
+
+Status BindFromHost(const UniqueFd& folder, const std::string& name, const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
+  ASSIGN_OR_RETURN(const UniqueFd place,
+                   sys::OpenAt(folder, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0666));
+  ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
+  return sys::MoveMount(tree, target);
+}
+
+Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
+  ASSIGN_OR_RETURN(const auto parent, Parent(root, device.path));
+  const auto& [folder, name] = parent;
+  const dev_t number = device.type == 'p' ? 0 : makedev(device.major, device.minor);
+  const mode_t mode = device.file_mode.value_or(0666);
+  if (::mknodat(folder.get(), name.c_str(), TypeBits(device.type) | mode, number) < 0) {
+    if (errno == EPERM && device.type != 'p') return BindFromHost(folder, name, device.path);
+    if (errno != EEXIST) return SysError(errno, "mknod", device.path);
+    // An image may bring its own /dev: the same device is kept, anything else is not trusted.
+    struct stat st;
+    if (::fstatat(folder.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0)
+      return SysError(errno, "stat", device.path);
+    if ((st.st_mode & S_IFMT) != TypeBits(device.type) || st.st_rdev != number)
+      return SysError(EEXIST, "mknod", device.path);
+  }
+  // mknod's mode is cut by the umask.
+  if (::fchmodat(folder.get(), name.c_str(), mode, 0) < 0)
+    return SysError(errno, "chmod", device.path);
+  if (::fchownat(folder.get(), name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) < 0)
+    return SysError(errno, "chown", device.path);
+  return absl::OkStatus();
+}
+
+Status MakeLink(const UniqueFd& root, const std::string& path, const char* target) {
+  ASSIGN_OR_RETURN(const auto parent, Parent(root, path));
+  if (::symlinkat(target, parent.first.get(), parent.second.c_str()) < 0 && errno != EEXIST)
+    return SysError(errno, "symlink", path);
+  return absl::OkStatus();
+}
+
+// ptmx must be that of the container's own devpts instance.
+Status MakePtmx(const UniqueFd& root) {
+  if (!OpenInRoot(root, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW).ok()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto parent, Parent(root, "/dev/ptmx"));
+  if (::unlinkat(parent.first.get(), parent.second.c_str(), 0) < 0 && errno != ENOENT)
+    return SysError(errno, "unlink", "/dev/ptmx");
+  return MakeLink(root, "/dev/ptmx", "pts/ptmx");
+}
+
+bool DevIsBound(const oci::Spec& spec) {
+  return std::any_of(spec.mounts.begin(), spec.mounts.end(), [](const oci::Mount& mount) {
+    const auto options = ParseMountOptions(mount);
+    return PathComponents(mount.destination) == std::vector<std::string>{"dev"} && options.ok() &&
+           options->bind;
+  });
+}
+
+}  // namespace
+
+Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
+  if (DevIsBound(spec)) return absl::OkStatus();
+  // /dev as a link would have the nodes made wherever it points (inside the root, but still).
+  auto dev = sys::OpenAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  if (!dev.ok() && ErrnoOf(dev.status()) == ELOOP)
+    return InvalidArgument("/dev of the image must not be a symbolic link");
+  const mode_t old_umask = ::umask(0);
+  Undo restore([old_umask] { ::umask(old_umask); });
+  for (const auto& device : kDefaultDevices) {
+    const bool replaced = std::any_of(spec.linux.devices.begin(), spec.linux.devices.end(),
+                                      [&](const oci::Device& d) { return d.path == device.path; });
+    if (replaced) continue;
+    RETURN_IF_ERROR(MakeDevice(
+        root, {.type = 'c', .path = device.path, .major = device.major, .minor = device.minor}));
+  }
+  for (const oci::Device& device : spec.linux.devices) RETURN_IF_ERROR(MakeDevice(root, device));
+  for (const auto& link : kLinks) RETURN_IF_ERROR(MakeLink(root, link.path, link.target));
+  return MakePtmx(root);
+}
+
+}  // namespace ocirun::linux_

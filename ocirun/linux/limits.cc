@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/linux/limits.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/sys/file.h"
+
+namespace ocirun::linux_ {
+namespace {
+
+// Which namespace a sysctl belongs to (namespaces(7), Documentation/admin-guide/sysctl); nothing
+// for one that belongs to the whole host.
+std::optional<oci::NamespaceType> NamespaceOf(const std::string& key) {
+  if (key.rfind("net.", 0) == 0) return oci::NamespaceType::kNetwork;
+  if (key.rfind("fs.mqueue.", 0) == 0) return oci::NamespaceType::kIpc;
+  constexpr std::string_view kIpc[] = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
+                                       "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
+                                       "kernel.shmmni", "kernel.shm_rmid_forced"};
+  if (std::find(std::begin(kIpc), std::end(kIpc), key) != std::end(kIpc))
+    return oci::NamespaceType::kIpc;
+  if (key == "kernel.domainname" || key == "kernel.hostname") return oci::NamespaceType::kUts;
+  return std::nullopt;
+}
+
+// "net.ipv4.ip_forward" -> "net/ipv4/ip_forward". With slashes it is a path already (an interface
+// name may hold dots).
+std::string Dotted(std::string key) {
+  std::replace(key.begin(), key.end(), '/', '.');
+  return key;
+}
+std::string PathOf(std::string key) {
+  if (key.find('/') == std::string::npos) std::replace(key.begin(), key.end(), '.', '/');
+  return key;
+}
+
+}  // namespace
+
+Status SetRlimits(const std::vector<oci::Rlimit>& limits) {
+  for (const oci::Rlimit& limit : limits) {
+    const rlimit value{limit.soft, limit.hard};
+    if (::setrlimit(static_cast<__rlimit_resource>(limit.resource), &value) < 0)
+      return SysError(errno, "setrlimit",
+                      fmt::format("{} to {}:{}", limit.type, limit.soft, limit.hard));
+  }
+  return absl::OkStatus();
+}
+
+Status SetOomScoreAdj(int score) {
+  return Annotate(WriteFile("/proc/self/oom_score_adj", std::to_string(score)),
+                  fmt::format("process.oomScoreAdj {}", score));
+}
+
+Status CheckSysctls(const oci::Linux& config) {
+  for (const auto& [key, value] : config.sysctl) {
+    const auto type = NamespaceOf(Dotted(key));
+    if (!type.has_value())
+      return InvalidArgument("linux.sysctl: {:?} belongs to the whole host, not to a namespace",
+                             key);
+    if (config.Find(*type) == nullptr)
+      return InvalidArgument("linux.sysctl: {:?} needs a {} namespace of the container's own", key,
+                             oci::NamespaceName(*type));
+  }
+  return absl::OkStatus();
+}
+
+Status SetSysctls(const oci::Linux& config, const UniqueFd& proc) {
+  RETURN_IF_ERROR(CheckSysctls(config));
+  for (const auto& [key, value] : config.sysctl) {
+    auto file = sys::OpenAt2(proc, "sys/" + PathOf(key), O_WRONLY,
+                             RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    if (!file.ok()) return Annotate(file.status(), fmt::format("linux.sysctl {:?}", key));
+    RETURN_IF_ERROR(Annotate(sys::WriteAll(*file, value), fmt::format("linux.sysctl {:?}", key)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ocirun::linux_

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "ocirun/spec/spec.h"
+
+namespace ocirun::linux_ {
+
+// Sets the resource limits of the calling process. PermissionDenied names a limit whose hard value
+// would have to rise without CAP_SYS_RESOURCE (setrlimit(2)).
+Status SetRlimits(const std::vector<oci::Rlimit>& limits);
+
+// Writes oom_score_adj of the calling process; lowering needs CAP_SYS_RESOURCE (proc(5)).
+Status SetOomScoreAdj(int score);
+
+// Writes the sysctls of the container below `proc` (the container's procfs, open O_PATH). Refuses
+// what is not namespaced, or whose namespace is the host's: it would change the host.
+Status SetSysctls(const oci::Linux& config, const UniqueFd& proc);
+// The same check alone, before anything is made.
+Status CheckSysctls(const oci::Linux& config);
+
+}  // namespace ocirun::linux_

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "ocirun/spec/spec.h"
+
+namespace ocirun::linux_ {
+
+// A compiled filter: struct sock_filter instructions and the flags of seccomp(2).
+struct SeccompFilter {
+  std::string bpf;
+  unsigned flags = 0;
+};
+
+// Compiles the profile with libseccomp. Makes no system call that changes this process, so it runs
+// in the parent. Names of system calls that libseccomp does not know are skipped, as runc does: a
+// profile is written for many kernels. InvalidArgument names an unknown action, operator,
+// architecture or flag; SCMP_ACT_NOTIFY is Unimplemented.
+StatusOr<SeccompFilter> CompileSeccomp(const oci::Seccomp& profile);
+
+// As CompileSeccomp, with the result kept in `folder` (owner-only files named by a hash of the
+// profile, the architecture and libseccomp's version): compiling Docker's profile takes longer
+// than starting a container. A cached file that is not ours, not a plain file, or whose
+// digest does not match is not used. A cache that can't be written costs time only.
+StatusOr<SeccompFilter> CachedSeccomp(const oci::Seccomp& profile, const std::string& folder);
+
+// Loads it into the calling thread, for good. Needs no_new_privs or CAP_SYS_ADMIN.
+Status LoadSeccomp(const SeccompFilter& filter);
+
+}  // namespace ocirun::linux_

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/linux/self_exe.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/sys/file.h"
+#include "base/sys/mount.h"
+
+namespace ocirun::linux_ {
+namespace {
+
+constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+bool IsProtected(const UniqueFd& self) {
+  struct statvfs fs;
+  if (::fstatvfs(self.get(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) return true;
+  const int seals = ::fcntl(self.get(), F_GET_SEALS);
+  return seals >= 0 && (seals & kSeals) == kSeals;
+}
+
+StatusOr<UniqueFd> ReadOnlyBind(const UniqueFd& self) {
+  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(self, false));
+  RETURN_IF_ERROR(sys::MountSetAttr(tree, false, MOUNT_ATTR_RDONLY, 0));
+  return tree;
+}
+
+// Where mounts are refused (no CAP_SYS_ADMIN): a sealed copy in memory.
+StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
+  UniqueFd copy(::memfd_create("ocirun", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!copy) return SysError(errno, "memfd_create");
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(self));
+  for (off_t left = st.st_size; left > 0;) {
+    const ssize_t n = ::sendfile(copy.get(), self.get(), nullptr, static_cast<size_t>(left));
+    if (n <= 0) return SysError(errno, "sendfile");
+    left -= n;
+  }
+  if (::fcntl(copy.get(), F_ADD_SEALS, kSeals) < 0) return SysError(errno, "fcntl F_ADD_SEALS");
+  return copy;
+}
+
+}  // namespace
+
+Status ProtectSelf(char** argv) {
+  ASSIGN_OR_RETURN(const UniqueFd self, sys::Open("/proc/self/exe", O_RDONLY));
+  if (IsProtected(self)) return absl::OkStatus();
+  auto copy = ReadOnlyBind(self);
+  if (!copy.ok()) copy = SealedCopy(self);
+  if (!copy.ok()) return Annotate(copy.status(), "can't protect the runtime's own program");
+  ::execveat(copy->get(), "", argv, environ, AT_EMPTY_PATH);
+  return SysError(errno, "execveat", "/proc/self/exe");
+}
+
+}  // namespace ocirun::linux_
