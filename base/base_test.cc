@@ -11,7 +11,9 @@
 #include "base/path.h"
 #include "base/random.h"
 #include "base/signal_names.h"
+#include "base/subprocess.h"
 #include "base/sys/file.h"
+#include "base/sys/process.h"
 #include "base/time.h"
 
 namespace ocirun {
@@ -76,6 +78,24 @@ TEST_CASE("signals by number and by name") {
   CHECK(SignalName(SIGKILL) == "SIGKILL");
   for (const char* bad : {"", "0", "65", "SIGNOPE", "RTMIN+99", "9x"})
     CHECK_FALSE(ParseSignal(bad).ok());
+}
+
+TEST_CASE("a command gets its input and gives its output and status") {
+  const auto run = [](const char* script, int timeout_ms = 10'000) {
+    return RunCommand({.path = "/bin/sh",
+                       .args = {"sh", "-c", script},
+                       .env = {"PATH=/usr/bin:/bin"},
+                       .input = std::string(200'000, 'x'),
+                       .timeout = std::chrono::milliseconds(timeout_ms)});
+  };
+  const auto counted = run("wc -c; echo bad >&2; exit 3");
+  REQUIRE(counted.ok());
+  CHECK(counted->output == "200000\n");
+  CHECK(counted->error_output == "bad\n");
+  CHECK(sys::ExitCodeOf(counted->wait_status) == 3);
+  CHECK(run("exec 0<&-; exit 0").ok());  // input that nobody reads
+  CHECK(run("sleep 100", 50).status().code() == StatusCode::kDeadlineExceeded);
+  CHECK(ErrnoOf(RunCommand({.path = "/nonexistent"}).status()) == ENOENT);
 }
 
 TEST_CASE("random ids differ") {

@@ -49,8 +49,8 @@ Status SetRlimits(const std::vector<oci::Rlimit>& limits) {
   return absl::OkStatus();
 }
 
-Status SetOomScoreAdj(int score) {
-  return Annotate(WriteFile("/proc/self/oom_score_adj", std::to_string(score)),
+Status SetOomScoreAdj(pid_t pid, int score) {
+  return Annotate(WriteFile(fmt::format("/proc/{}/oom_score_adj", pid), std::to_string(score)),
                   fmt::format("process.oomScoreAdj {}", score));
 }
 

@@ -11,8 +11,8 @@ namespace ocirun::linux_ {
 // would have to rise without CAP_SYS_RESOURCE (setrlimit(2)).
 Status SetRlimits(const std::vector<oci::Rlimit>& limits);
 
-// Writes oom_score_adj of the calling process; lowering needs CAP_SYS_RESOURCE (proc(5)).
-Status SetOomScoreAdj(int score);
+// Writes oom_score_adj of a process, from outside; lowering needs CAP_SYS_RESOURCE (proc(5)).
+Status SetOomScoreAdj(pid_t pid, int score);
 
 // Writes the sysctls of the container below `proc` (the container's procfs, open O_PATH). Refuses
 // what is not namespaced, or whose namespace is the host's: it would change the host.

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/subprocess.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+
+namespace ocirun {
+namespace {
+
+constexpr size_t kMaxOutput = 64u << 10;
+
+struct Pipe {
+  UniqueFd read, write;
+};
+
+StatusOr<Pipe> NewPipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) < 0) return SysError(errno, "pipe");
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> out;
+  for (const std::string& word : words) out.push_back(const_cast<char*>(word.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+class SpawnSetup {
+ public:
+  SpawnSetup() {
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawnattr_init(&attributes);
+  }
+  ~SpawnSetup() {
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::posix_spawnattr_destroy(&attributes);
+  }
+  SpawnSetup(const SpawnSetup&) = delete;
+  SpawnSetup& operator=(const SpawnSetup&) = delete;
+
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+};
+
+StatusOr<pid_t> Spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err) {
+  SpawnSetup setup;
+  ::posix_spawn_file_actions_adddup2(&setup.actions, in.read.get(), 0);
+  ::posix_spawn_file_actions_adddup2(&setup.actions, out.write.get(), 1);
+  ::posix_spawn_file_actions_adddup2(&setup.actions, err.write.get(), 2);
+  if (!command.cwd.empty())
+    ::posix_spawn_file_actions_addchdir_np(&setup.actions, command.cwd.c_str());
+  // The child starts with the signals of a fresh program, whatever ours are.
+  sigset_t none, all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&setup.attributes, &none);
+  ::posix_spawnattr_setsigdefault(&setup.attributes, &all);
+  ::posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const std::vector<std::string> args =
+      command.args.empty() ? std::vector<std::string>{command.path} : command.args;
+  pid_t pid = 0;
+  const int result = ::posix_spawn(&pid, command.path.c_str(), &setup.actions, &setup.attributes,
+                                   Pointers(args).data(), Pointers(command.env).data());
+  if (result != 0) return SysError(result, "exec", command.path);
+  return pid;
+}
+
+// Reads what is there; false at the end of the stream.
+bool Drain(const UniqueFd& fd, std::string* out) {
+  std::array<char, 4096> buffer;
+  const ssize_t n = sys::RetryEintr([&] { return ::read(fd.get(), buffer.data(), buffer.size()); });
+  if (n <= 0) return false;
+  const size_t room = kMaxOutput - std::min(kMaxOutput, out->size());
+  out->append(buffer.data(), std::min(room, static_cast<size_t>(n)));
+  return true;
+}
+
+using Clock = std::chrono::steady_clock;
+
+// Milliseconds until the deadline for poll(2); -1 without one.
+int Remaining(std::optional<Clock::time_point> deadline) {
+  if (!deadline.has_value()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now());
+  return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
+// Feeds and reads the child until it has ended. False when the deadline came first.
+bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const UniqueFd& child,
+          std::optional<Clock::time_point> deadline, CommandResult* result) {
+  std::string_view left = command.input;
+  ::fcntl(in->write.get(), F_SETFL, O_NONBLOCK);
+  if (left.empty()) in->write.Reset();
+  for (;;) {
+    pollfd fds[] = {{child.get(), POLLIN, 0},
+                    {out->read.get(), POLLIN, 0},
+                    {err->read.get(), POLLIN, 0},
+                    {in->write.get(), POLLOUT, 0}};
+    const int ready = sys::RetryEintr([&] { return ::poll(fds, 4, Remaining(deadline)); });
+    if (ready == 0) return false;
+    if (fds[1].revents != 0 && !Drain(out->read, &result->output)) out->read.Reset();
+    if (fds[2].revents != 0 && !Drain(err->read, &result->error_output)) err->read.Reset();
+    if (fds[3].revents != 0) {
+      const ssize_t n = ::write(in->write.get(), left.data(), left.size());
+      if (n > 0) left.remove_prefix(static_cast<size_t>(n));
+      if (left.empty() || (n < 0 && errno != EAGAIN && errno != EINTR)) in->write.Reset();
+    }
+    // Its output is in the pipes already when it ends; look once more, then go.
+    if (fds[0].revents != 0 && fds[1].revents == 0 && fds[2].revents == 0) return true;
+  }
+}
+
+}  // namespace
+
+StatusOr<CommandResult> RunCommand(const Command& command) {
+  ASSIGN_OR_RETURN(Pipe in, NewPipe());
+  ASSIGN_OR_RETURN(Pipe out, NewPipe());
+  ASSIGN_OR_RETURN(Pipe err, NewPipe());
+  std::optional<Clock::time_point> deadline;
+  if (command.timeout.has_value()) deadline = Clock::now() + *command.timeout;
+  // A child that ends without reading its input must not end us.
+  sigset_t pipe_signal, old;
+  ::sigemptyset(&pipe_signal);
+  ::sigaddset(&pipe_signal, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &old);
+  Undo restore([&] {
+    const timespec now{};
+    while (::sigtimedwait(&pipe_signal, nullptr, &now) > 0) continue;
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  });
+  ASSIGN_OR_RETURN(const pid_t pid, Spawn(command, in, out, err));
+  sys::ChildGuard guard(pid);
+  in.read.Reset();
+  out.write.Reset();
+  err.write.Reset();
+  ASSIGN_OR_RETURN(const UniqueFd child, sys::PidfdOpen(pid));
+  CommandResult result;
+  if (!Talk(command, &in, &out, &err, child, deadline, &result))
+    return Error(StatusCode::kDeadlineExceeded, "{} did not end in {} ms", command.path,
+                 command.timeout->count());
+  ASSIGN_OR_RETURN(result.wait_status, sys::WaitPid(guard.Release()));
+  return result;
+}
+
+}  // namespace ocirun

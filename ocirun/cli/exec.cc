@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <charconv>
+#include <memory>
+
+#include "base/file.h"
+#include "ocirun/cli/cli.h"
+#include "ocirun/cli/foreground.h"
+#include "ocirun/container/lifecycle.h"
+
+namespace ocirun::cli {
+namespace {
+
+struct ExecFlags {
+  container::ExecOptions options;
+  std::string process_file, cwd, user;
+  std::vector<std::string> env, caps, args;
+  std::vector<gid_t> groups;
+  bool tty = false, detach = false, no_new_privs = false;
+};
+
+// "uid[:gid]", numbers: names are the manager's business.
+Status ParseUser(const std::string& text, oci::User* user) {
+  const char* end = text.data() + text.size();
+  auto parsed = std::from_chars(text.data(), end, user->uid);
+  if (parsed.ec == std::errc() && parsed.ptr != end && *parsed.ptr == ':')
+    parsed = std::from_chars(parsed.ptr + 1, end, user->gid);
+  if (parsed.ec != std::errc() || parsed.ptr != end)
+    return InvalidArgument("--user {:?}: must be uid[:gid], as numbers", text);
+  return absl::OkStatus();
+}
+
+Status AddCapabilities(const std::vector<std::string>& names, oci::Process* process) {
+  if (names.empty()) return absl::OkStatus();
+  if (!process->capabilities.has_value()) process->capabilities.emplace();
+  for (const std::string& name : names) {
+    if (oci::CapabilityBit(name) < 0)
+      return InvalidArgument("--cap: unknown capability {:?}", name);
+    for (auto* set : {&process->capabilities->bounding, &process->capabilities->effective,
+                      &process->capabilities->permitted})
+      set->push_back(name);
+  }
+  return absl::OkStatus();
+}
+
+// The container's own process object with what the command line changes.
+StatusOr<oci::Process> ProcessFromFlags(const container::Store& store, const ExecFlags& flags) {
+  if (!flags.process_file.empty()) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.process_file));
+    return oci::ParseProcess(text);
+  }
+  if (flags.args.empty()) return InvalidArgument("exec args cannot be empty");
+  ASSIGN_OR_RETURN(const container::Record record, store.Load(flags.options.id));
+  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
+  oci::Process process = *spec.process;
+  process.args = flags.args;
+  process.terminal = flags.tty;
+  process.console_size.reset();
+  process.oom_score_adj.reset();
+  if (!flags.cwd.empty()) process.cwd = flags.cwd;
+  process.env.insert(process.env.end(), flags.env.begin(), flags.env.end());
+  if (!flags.user.empty()) RETURN_IF_ERROR(ParseUser(flags.user, &process.user));
+  process.user.additional_gids.insert(process.user.additional_gids.end(), flags.groups.begin(),
+                                      flags.groups.end());
+  process.no_new_privileges = process.no_new_privileges || flags.no_new_privs;
+  RETURN_IF_ERROR(AddCapabilities(flags.caps, &process));
+  return process;
+}
+
+StatusOr<int> Exec(const Global& global, ExecFlags flags) {
+  const container::Store store = global.store();
+  ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(store, flags));
+  if (!flags.detach) return ExecInForeground(store, flags.options);
+  RETURN_IF_ERROR(container::Exec(store, flags.options).status());
+  return 0;
+}
+
+}  // namespace
+
+void AddExec(CLI::App* app, Action* run) {
+  auto flags = std::make_shared<ExecFlags>();
+  CLI::App* command = app->add_subcommand("exec", "execute new process inside the container");
+  command->add_option("--console-socket", flags->options.console_socket,
+                      "path to an AF_UNIX socket which will receive the console's master");
+  command->add_option("--cwd", flags->cwd, "current working directory in the container");
+  command->add_option("-e,--env", flags->env, "set environment variables")->expected(1);
+  command->add_flag("-t,--tty", flags->tty, "allocate a pseudo-TTY");
+  command->add_option("-u,--user", flags->user, "UID (format: <uid>[:<gid>])");
+  command->add_option("-g,--additional-gids", flags->groups, "additional gids")->expected(1);
+  command->add_option("-p,--process", flags->process_file, "path to the process.json");
+  command->add_flag("-d,--detach", flags->detach, "detach from the container's process");
+  command->add_option("--pid-file", flags->options.pid_file,
+                      "specify the file to write the process id to");
+  command->add_flag("--no-new-privs", flags->no_new_privs,
+                    "set the no new privileges value for the process");
+  command
+      ->add_option("-c,--cap", flags->caps, "add a capability to the bounding set for the process")
+      ->expected(1);
+  command
+      ->add_option("--preserve-fds", flags->options.preserve_fds,
+                   "pass N additional file descriptors to the container")
+      ->check(CLI::Range(0, 1000));
+  command->add_flag("--ignore-paused", flags->options.ignore_paused,
+                    "allow exec in a paused container");
+  command->add_option("container-id", flags->options.id, "name of the instance")->required();
+  command->add_option("command", flags->args, "command and its arguments");
+  command->positionals_at_end(false);
+  command->prefix_command();
+  command->callback([flags, run, command] {
+    // What stands behind the id is the command's, options and all.
+    const std::vector<std::string> rest = command->remaining();
+    flags->args.insert(flags->args.end(), rest.begin(), rest.end());
+    if (!flags->args.empty() && flags->args.front() == "--") flags->args.erase(flags->args.begin());
+    *run = [flags](const Global& global) { return Exec(global, *flags); };
+  });
+}
+
+}  // namespace ocirun::cli

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/cli/cli.h"
+#include "ocirun/cli/log.h"
+#include "ocirun/linux/self_exe.h"
+#include "ocirun/spec/spec.h"
+#include "version.h"
+
+namespace ocirun::cli {
+namespace {
+
+std::string VersionText() {
+  return fmt::format("ocirun version {}\ncommit: {}\nspec: {}", kVersion, kCommit, oci::kVersion);
+}
+
+void AddGlobal(CLI::App* app, Global* global) {
+  app->add_option(
+      "--root", global->root,
+      "root directory for storage of container state (this should be located in tmpfs)");
+  app->add_option("--log", global->log, "set the log file to write ocirun logs to");
+  app->add_option("--log-format", global->log_format, "set the log format ('text' or 'json')")
+      ->check(CLI::IsMember({"text", "json"}));
+  app->add_flag("--debug", global->debug, "enable debug logging");
+  app->add_flag("--systemd-cgroup", global->systemd_cgroup, "enable systemd cgroup support");
+  app->add_option("--rootless", global->rootless, "ignore cgroup permission errors")
+      ->check(CLI::IsMember({"auto", "true", "false"}));
+  app->set_version_flag("--version,-v", VersionText());
+}
+
+Status CheckGlobal(const Global& global) {
+  if (global.systemd_cgroup) return Unsupported("--systemd-cgroup: not supported");
+  if (global.rootless == "true") return Unsupported("--rootless=true: not supported");
+  if (global.root.empty() || global.root[0] != '/')
+    return InvalidArgument("--root must be an absolute path");
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Open Container Initiative runtime: creates and runs containers from OCI bundles.",
+               "ocirun");
+  Global global;
+  Action action;
+  AddGlobal(&app, &global);
+  app.require_subcommand(1);
+  for (const auto add : {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec,
+                         AddList, AddPs, AddSpec, AddPause, AddResume})
+    add(&app, &action);
+  CLI11_PARSE(app, argc, argv);
+
+  const LogFormat format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
+  Status status = CheckGlobal(global);
+  // Processes of these commands are seen from inside the container.
+  const bool enters =
+      app.got_subcommand("create") || app.got_subcommand("run") || app.got_subcommand("exec");
+  if (status.ok() && enters) status = linux_::ProtectSelf(argv);
+  StatusOr<int> result = status.ok() ? action(global) : StatusOr<int>(status);
+  if (result.ok()) return *result;
+  ReportError(result.status(), global.log, format);
+  // As runc: 255 when exec fails, 1 for the others.
+  return app.got_subcommand("exec") ? 255 : 1;
+}
+
+}  // namespace
+}  // namespace ocirun::cli
+
+int main(int argc, char** argv) { return ocirun::cli::Main(argc, argv); }

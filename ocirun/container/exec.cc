@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/sys/file.h"
+#include "base/sys/socket.h"
+#include "ocirun/cgroup/manager.h"
+#include "ocirun/container/lifecycle.h"
+#include "ocirun/init/become.h"
+#include "ocirun/init/sync.h"
+#include "ocirun/linux/console.h"
+#include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/limits.h"
+
+namespace ocirun::container {
+namespace {
+
+using oci::NamespaceType;
+
+constexpr NamespaceType kAll[] = {
+    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,   NamespaceType::kNetwork,
+    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup};
+
+// The CLONE_NEW* flags of the namespaces in which the container's init is and we are not: setns
+// refuses a user namespace that is ours already.
+StatusOr<int> OtherNamespaces(pid_t init) {
+  int flags = 0;
+  for (const NamespaceType type : kAll) {
+    const auto name = oci::NamespaceProcName(type);
+    auto own = sys::ReadLink(fmt::format("/proc/self/ns/{}", name));
+    auto theirs = sys::ReadLink(fmt::format("/proc/{}/ns/{}", init, name));
+    if (!own.ok()) continue;  // this kernel has no such namespace
+    if (!theirs.ok()) return theirs.status();
+    if (*own != *theirs) flags |= static_cast<int>(oci::NamespaceFlag(type));
+  }
+  return flags;
+}
+
+struct ExecContext {
+  const oci::Process& process;
+  const std::optional<linux_::SeccompFilter>& seccomp;
+  const UniqueFd& init;  // pidfd
+  int namespaces = 0;
+  int preserve_fds = 0;
+  UniqueFd parent, console;
+};
+
+Status SetUpTerminal(ExecContext* c) {
+  if (::setsid() < 0) return SysError(errno, "setsid");
+  if (!c->process.terminal) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const linux_::Terminal terminal,
+                   linux_::OpenTerminal(root, c->process.console_size));
+  RETURN_IF_ERROR(sys::SendFd(c->console, terminal.master, terminal.slave_name));
+  return linux_::UseTerminal(terminal.slave, c->process.user);
+}
+
+// Like init's recipe, in namespaces that exist.
+Status RunInContainer(ExecContext* c) {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
+  RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
+  // The pid namespace was chosen for us before the clone. All others at once: between the first
+  // and the last nothing of the container can get at us.
+  const int others = c->namespaces & ~CLONE_NEWPID;
+  if (others != 0) RETURN_IF_ERROR(sys::SetNs(c->init, others));
+  if ((others & CLONE_NEWUSER) != 0 && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
+    return SysError(errno, "setresuid");
+  RETURN_IF_ERROR(SetUpTerminal(c));
+  RETURN_IF_ERROR(linux_::SetRlimits(c->process.rlimits));
+  RETURN_IF_ERROR(init::EnterWorkingFolder(c->process));
+  ASSIGN_OR_RETURN(const std::string path,
+                   linux_::FindExecutable(c->process.args[0], c->process.env));
+  return init::Become({c->process, c->seccomp, c->preserve_fds}, path);
+}
+
+Status CheckRunning(const Store& store, const Record& record, bool ignore_paused) {
+  const ContainerStatus status = store.StatusOf(record);
+  if (status == ContainerStatus::kStopped)
+    return FailedPrecondition("cannot exec in a stopped container");
+  if (status == ContainerStatus::kPaused && !ignore_paused)
+    return FailedPrecondition(
+        "cannot exec in a paused container (use --ignore-paused to override)");
+  return absl::OkStatus();
+}
+
+// Clones into the container's pid namespace.
+StatusOr<pid_t> CloneInto(const UniqueFd& init, int namespaces) {
+  if ((namespaces & CLONE_NEWPID) != 0)
+    RETURN_IF_ERROR(Annotate(sys::SetNs(init, CLONE_NEWPID), "pid"));
+  return sys::Clone(0, nullptr);
+}
+
+}  // namespace
+
+StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
+  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(options.id));
+  ASSIGN_OR_RETURN(const Record record, store.Load(options.id));
+  RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
+  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
+  if (options.process.terminal && options.console_socket.empty())
+    return InvalidArgument("a terminal needs a console socket");
+  std::optional<linux_::SeccompFilter> seccomp;
+  if (spec.linux.seccomp.has_value()) {
+    ASSIGN_OR_RETURN(seccomp, linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
+  }
+  ASSIGN_OR_RETURN(const UniqueFd init, sys::PidfdOpen(record.init_pid));
+  // The pidfd holds the process; was it still the container's when we opened it?
+  RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
+  ExecContext context{.process = options.process,
+                      .seccomp = seccomp,
+                      .init = init,
+                      .preserve_fds = options.preserve_fds};
+  ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
+  if (!options.console_socket.empty()) {
+    ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
+  }
+  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
+  context.parent = std::move(sockets.second);
+  ASSIGN_OR_RETURN(const pid_t pid, CloneInto(init, context.namespaces));
+  if (pid == 0) {
+    sockets.first.Reset();
+    IgnoreError(init::SendFailure(context.parent, RunInContainer(&context)),
+                "a parent that is gone needs no reason");
+    ::_exit(255);
+  }
+  sys::ChildGuard guard(pid);
+  context.parent.Reset();
+  RETURN_IF_ERROR(cgroup::ExistingManager(record.cgroups)->Apply(pid));
+  if (options.process.oom_score_adj.has_value())
+    RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *options.process.oom_score_adj));
+  RETURN_IF_ERROR(init::SendMessage(sockets.first, init::Message::kGo));
+  RETURN_IF_ERROR(init::ExpectEnd(sockets.first));
+  if (!options.pid_file.empty())
+    RETURN_IF_ERROR(WriteFileAtomic(options.pid_file, std::to_string(pid)));
+  return guard.Release();
+}
+
+}  // namespace ocirun::container

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/container/hooks.h"
+
+#include "base/subprocess.h"
+#include "base/sys/process.h"
+
+namespace ocirun::container {
+namespace {
+
+std::string OneLine(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  return text;
+}
+
+Status RunHook(const oci::Hook& hook, const std::string& state_json) {
+  Command command{.path = hook.path, .args = hook.args, .env = hook.env, .input = state_json};
+  if (hook.timeout_seconds.has_value())
+    command.timeout = std::chrono::seconds(*hook.timeout_seconds);
+  ASSIGN_OR_RETURN(const CommandResult result, RunCommand(command));
+  const int code = sys::ExitCodeOf(result.wait_status);
+  if (code == 0) return absl::OkStatus();
+  return FailedPrecondition("{} exited with status {}: {}", hook.path, code,
+                            OneLine(result.output + result.error_output));
+}
+
+}  // namespace
+
+Status RunHooks(const std::vector<oci::Hook>& hooks, std::string_view kind,
+                const std::string& state_json) {
+  for (size_t i = 0; i < hooks.size(); ++i)
+    RETURN_IF_ERROR(
+        Annotate(RunHook(hooks[i], state_json), fmt::format("error running {} hook #{}", kind, i)));
+  return absl::OkStatus();
+}
+
+}  // namespace ocirun::container

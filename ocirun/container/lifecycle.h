@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The operations on a container (runtime.md#lifecycle), one .cc each. All run in the runtime's own
+// process, which has one thread, and hold the container's lock.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/sys/process.h"
+#include "ocirun/container/state.h"
+#include "ocirun/linux/mounts.h"
+
+namespace ocirun::container {
+
+struct CreateOptions {
+  std::string id, bundle;      // bundle: absolute
+  std::string console_socket;  // empty: none
+  std::string pid_file;
+  linux_::RootChange root_change = linux_::RootChange::kPivot;
+  bool new_keyring = true;
+  int preserve_fds = 0;
+};
+
+// Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
+// Returns the record; the process is a child of the caller.
+StatusOr<Record> Create(const Store& store, const CreateOptions& options);
+
+// Lets the command run. The error is what kept it from being executed; the container is then
+// stopped.
+Status Start(const Store& store, const std::string& id);
+
+struct ExecOptions {
+  std::string id;
+  oci::Process process;
+  std::string console_socket, pid_file;
+  int preserve_fds = 0;
+  bool ignore_paused = false;
+};
+
+// Runs one more process in the container; returns its id on the host. It is a child of the caller.
+StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options);
+
+enum class KillScope { kInit, kAll };
+Status Kill(const Store& store, const std::string& id, int signal, KillScope scope);
+
+enum class DeleteMode { kStopped, kForce };
+// Removes what is left of a container; kForce kills it first and is fine when there is none. One
+// that is only created is killed in either mode, as runc does.
+Status Delete(const Store& store, const std::string& id, DeleteMode mode);
+
+Status Pause(const Store& store, const std::string& id);
+Status Resume(const Store& store, const std::string& id);
+StatusOr<std::vector<pid_t>> Processes(const Store& store, const std::string& id);
+
+}  // namespace ocirun::container

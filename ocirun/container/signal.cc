@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "ocirun/cgroup/manager.h"
+#include "ocirun/container/hooks.h"
+#include "ocirun/container/lifecycle.h"
+
+namespace ocirun::container {
+namespace {
+
+// Kills everything and waits (bounded) until init is gone.
+Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
+  auto init = sys::PidfdOpen(record.init_pid);
+  RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
+  if (!init.ok()) return absl::OkStatus();  // gone already
+  pollfd ended{init->get(), POLLIN, 0};
+  constexpr int kMilliseconds = 10'000;
+  if (::poll(&ended, 1, kMilliseconds) == 0)
+    return Error(StatusCode::kDeadlineExceeded, "container init still running");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Status Kill(const Store& store, const std::string& id, int signal, KillScope scope) {
+  ASSIGN_OR_RETURN(const Record record, store.Load(id));
+  const auto cgroups = cgroup::ExistingManager(record.cgroups);
+  if (scope == KillScope::kAll) return cgroups->KillAll(signal);
+  const ContainerStatus status = store.StatusOf(record);
+  if (status == ContainerStatus::kStopped) return FailedPrecondition("container not running");
+  const auto init = sys::PidfdOpen(record.init_pid);
+  if (!init.ok()) return FailedPrecondition("container not running");
+  RETURN_IF_ERROR(sys::Kill(record.init_pid, signal));
+  // A frozen process gets the signal when it is thawed; SIGKILL is not meant to wait for that.
+  if (status == ContainerStatus::kPaused && signal == SIGKILL) return cgroups->SetFrozen(false);
+  return absl::OkStatus();
+}
+
+Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
+  RETURN_IF_ERROR(CheckId(id));
+  if (mode == DeleteMode::kForce && !PathExists(store.Folder(id))) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
+  auto record = store.Load(id);
+  if (!record.ok()) {
+    // A create that was killed half way leaves a folder without a record.
+    if (mode == DeleteMode::kForce && record.status().code() == StatusCode::kNotFound)
+      return store.Remove(id);
+    return record.status();
+  }
+  const auto cgroups = cgroup::ExistingManager(record->cgroups);
+  const ContainerStatus status = store.StatusOf(*record);
+  if (status != ContainerStatus::kStopped) {
+    if (mode == DeleteMode::kStopped && status != ContainerStatus::kCreated)
+      return FailedPrecondition("cannot delete container {} that is not stopped: {}", id,
+                                StatusName(status));
+    RETURN_IF_ERROR(KillAndWait(*record, cgroups.get()));
+  } else {
+    // Without a pid namespace of its own, what init started outlives it.
+    RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
+  }
+  RETURN_IF_ERROR(cgroups->Destroy());
+  const auto spec = store.LoadSpec(*record);
+  RETURN_IF_ERROR(store.Remove(id));
+  if (!spec.ok()) return absl::OkStatus();
+  // config.md#poststop: a failure is reported, and does not bring the container back.
+  return RunHooks(spec->hooks.poststop, "poststop", StateJson(*record, ContainerStatus::kStopped));
+}
+
+namespace {
+
+Status SetPaused(const Store& store, const std::string& id, bool paused) {
+  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
+  ASSIGN_OR_RETURN(const Record record, store.Load(id));
+  const ContainerStatus status = store.StatusOf(record);
+  if (paused && status != ContainerStatus::kRunning && status != ContainerStatus::kCreated)
+    return FailedPrecondition("container not running");
+  if (!paused && status != ContainerStatus::kPaused)
+    return FailedPrecondition("container not paused");
+  return cgroup::ExistingManager(record.cgroups)->SetFrozen(paused);
+}
+
+}  // namespace
+
+Status Pause(const Store& store, const std::string& id) { return SetPaused(store, id, true); }
+Status Resume(const Store& store, const std::string& id) { return SetPaused(store, id, false); }
+
+StatusOr<std::vector<pid_t>> Processes(const Store& store, const std::string& id) {
+  ASSIGN_OR_RETURN(const Record record, store.Load(id));
+  return cgroup::ExistingManager(record.cgroups)->Pids();
+}
+
+}  // namespace ocirun::container

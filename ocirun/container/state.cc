@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/container/state.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+#include "ocirun/cgroup/manager.h"
+
+namespace ocirun::container {
+namespace {
+
+Json ToJson(const Record& record) {
+  return {{"id", record.id},
+          {"ociVersion", record.oci_version},
+          {"pid", record.init_pid},
+          {"startTime", record.init_start_time},
+          {"bundle", record.bundle},
+          {"rootfs", record.rootfs},
+          {"created", record.created},
+          {"owner", record.owner},
+          {"annotations", record.annotations},
+          {"cgroups", record.cgroups}};
+}
+
+Status ReadMap(const JsonView& view, std::string_view key,
+               std::map<std::string, std::string>* out) {
+  ASSIGN_OR_RETURN(const JsonView object, view.Get(key));
+  ASSIGN_OR_RETURN(const auto members, object.Members());
+  for (const auto& [name, value] : members) {
+    ASSIGN_OR_RETURN(std::string text, value.String());
+    out->emplace(name, std::move(text));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<Record> FromJson(const Json& json) {
+  const JsonView view(json);
+  Record record;
+  ASSIGN_OR_RETURN(record.id, StringOr(view, "id", ""));
+  ASSIGN_OR_RETURN(record.oci_version, StringOr(view, "ociVersion", ""));
+  ASSIGN_OR_RETURN(const auto pid, OptionalInt64(view, "pid"));
+  record.init_pid = static_cast<pid_t>(pid.value_or(0));
+  ASSIGN_OR_RETURN(const auto start_time, OptionalUInt64(view, "startTime"));
+  record.init_start_time = start_time.value_or(0);
+  ASSIGN_OR_RETURN(record.bundle, StringOr(view, "bundle", ""));
+  ASSIGN_OR_RETURN(record.rootfs, StringOr(view, "rootfs", ""));
+  ASSIGN_OR_RETURN(const auto created, OptionalInt64(view, "created"));
+  record.created = created.value_or(0);
+  ASSIGN_OR_RETURN(const auto owner, OptionalUInt32(view, "owner"));
+  record.owner = owner.value_or(0);
+  RETURN_IF_ERROR(ReadMap(view, "annotations", &record.annotations));
+  RETURN_IF_ERROR(ReadMap(view, "cgroups", &record.cgroups));
+  return record;
+}
+
+struct DirCloser {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+}  // namespace
+
+std::string_view StatusName(ContainerStatus status) {
+  switch (status) {
+    case ContainerStatus::kCreating:
+      return "creating";
+    case ContainerStatus::kCreated:
+      return "created";
+    case ContainerStatus::kRunning:
+      return "running";
+    case ContainerStatus::kPaused:
+      return "paused";
+    case ContainerStatus::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+Status CheckId(const std::string& id) {
+  const bool clean = !id.empty() && id.size() <= 1024 && id != "." && id != ".." &&
+                     std::all_of(id.begin(), id.end(), [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') || c == '_' || c == '+' || c == '-' ||
+                              c == '.';
+                     });
+  // A leading dot is kept for our own folders.
+  if (clean && id[0] != '.') return absl::OkStatus();
+  return InvalidArgument("invalid container ID format: {:?}", id);
+}
+
+StatusOr<UniqueFd> Store::Lock(const std::string& id) const {
+  RETURN_IF_ERROR(CheckId(id));
+  RETURN_IF_ERROR(MakeDirs(root_ + "/.locks", 0700));
+  for (;;) {
+    ASSIGN_OR_RETURN(UniqueFd fd, sys::Open(root_ + "/.locks/" + id, O_RDWR | O_CREAT, 0600));
+    // A lock of the process, not of the open file: init, which is cloned while it is held and keeps
+    // the descriptor until exec, must not hold it.
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    if (sys::RetryEintr([&] { return ::fcntl(fd.get(), F_SETLKW, &lock); }) < 0)
+      return SysError(errno, "fcntl F_SETLKW", id);
+    // The one who held it may have removed the container, and this file with it.
+    ASSIGN_OR_RETURN(const struct stat st, sys::Stat(fd));
+    if (st.st_nlink > 0) return fd;
+  }
+}
+
+Status Store::Add(const std::string& id, const std::string& config) const {
+  RETURN_IF_ERROR(MakeDirs(root_, 0700));
+  const Status made = sys::MakeDir(Folder(id), 0700);
+  if (ErrnoOf(made) == EEXIST)
+    return Error(StatusCode::kAlreadyExists, "container with given ID already exists");
+  RETURN_IF_ERROR(made);
+  return WriteFile(Folder(id) + "/config.json", config, 0600);
+}
+
+Status Store::Save(const Record& record) const {
+  // No fsync: a crash of the host ends the container, too.
+  const std::string path = Folder(record.id) + "/state.json";
+  RETURN_IF_ERROR(WriteFile(path + ".new", ToJson(record).dump(), 0600));
+  return sys::Rename(path + ".new", path);
+}
+
+StatusOr<Record> Store::Load(const std::string& id) const {
+  RETURN_IF_ERROR(CheckId(id));
+  auto text = ReadFile(Folder(id) + "/state.json");
+  if (ErrnoOf(text.status()) == ENOENT) return NotFound("container does not exist");
+  if (!text.ok()) return text.status();
+  ASSIGN_OR_RETURN(const Json json, ParseJson(*text));
+  auto record = FromJson(json);
+  if (!record.ok()) return Annotate(record.status(), "state of container " + id);
+  return record;
+}
+
+StatusOr<oci::Spec> Store::LoadSpec(const Record& record) const {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(Folder(record.id) + "/config.json"));
+  return oci::Parse(text, record.bundle);
+}
+
+Status Store::Remove(const std::string& id) const {
+  RETURN_IF_ERROR(RemoveTree(Folder(id)));
+  IgnoreError(sys::Unlink(root_ + "/.locks/" + id), "an empty lock file harms nobody");
+  return absl::OkStatus();
+}
+
+StatusOr<std::vector<std::string>> Store::List() const {
+  std::vector<std::string> ids;
+  const std::unique_ptr<DIR, DirCloser> dir(::opendir(root_.c_str()));
+  if (!dir && errno == ENOENT) return ids;
+  if (!dir) return SysError(errno, "opendir", root_);
+  while (const dirent* entry = ::readdir(dir.get()))
+    if (entry->d_name[0] != '.' && PathExists(Folder(entry->d_name) + "/state.json"))
+      ids.emplace_back(entry->d_name);
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+ContainerStatus Store::StatusOf(const Record& record) const {
+  if (record.init_pid == 0) return ContainerStatus::kStopped;
+  const auto start_time = sys::ProcessStartTime(record.init_pid);
+  if (!start_time.ok() || *start_time != record.init_start_time) return ContainerStatus::kStopped;
+  if (PathExists(StartSocket(record.id))) return ContainerStatus::kCreated;
+  if (!record.cgroups.empty() && cgroup::ExistingManager(record.cgroups)->IsFrozen())
+    return ContainerStatus::kPaused;
+  return ContainerStatus::kRunning;
+}
+
+std::string StateJson(const Record& record, ContainerStatus status) {
+  Json json = {{"ociVersion", oci::kVersion},
+               {"id", record.id},
+               {"status", StatusName(status)},
+               {"bundle", record.bundle}};
+  if (record.init_pid != 0 && status != ContainerStatus::kStopped) json["pid"] = record.init_pid;
+  if (!record.annotations.empty()) json["annotations"] = record.annotations;
+  return json.dump();
+}
+
+}  // namespace ocirun::container

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the runtime remembers of a container, one folder each:
+//
+//   <root>/                   0700
+//     .locks/ID               a lock: one command at a time works on a container
+//     ID/state.json           the record below, written by rename
+//     ID/config.json          config.json as it was at create: later changes have no effect
+//     ID/start.sock           init waits here for `start`; gone once the command runs
+//     .seccomp/               compiled filters (linux/seccomp.h)
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/time.h"
+#include "base/unique_fd.h"
+#include "ocirun/spec/spec.h"
+
+namespace ocirun::container {
+
+enum class ContainerStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
+// "creating", "created", ...: the words of runtime.md#state.
+std::string_view StatusName(ContainerStatus status);
+
+struct Record {
+  std::string id;
+  std::string oci_version;
+  pid_t init_pid = 0;  // 0: it was never made
+  uint64_t init_start_time = 0;
+  std::string bundle, rootfs;
+  UnixNanos created = 0;
+  uid_t owner = 0;
+  std::map<std::string, std::string> annotations;
+  std::map<std::string, std::string> cgroups;  // cgroup::Manager::View()
+};
+
+// The folder of all containers.
+class Store {
+ public:
+  explicit Store(std::string root) : root_(std::move(root)) {}
+
+  [[nodiscard]] const std::string& root() const { return root_; }
+  [[nodiscard]] std::string Folder(const std::string& id) const { return root_ + "/" + id; }
+  [[nodiscard]] std::string StartSocket(const std::string& id) const {
+    return Folder(id) + "/start.sock";
+  }
+  [[nodiscard]] std::string SeccompCache() const { return root_ + "/.seccomp"; }
+
+  // Held as long as the result lives. Waits for the other command.
+  StatusOr<UniqueFd> Lock(const std::string& id) const;
+  // AlreadyExists "container with given ID already exists".
+  Status Add(const std::string& id, const std::string& config) const;
+  Status Save(const Record& record) const;
+  // NotFound "container does not exist".
+  StatusOr<Record> Load(const std::string& id) const;
+  StatusOr<oci::Spec> LoadSpec(const Record& record) const;
+  Status Remove(const std::string& id) const;
+  StatusOr<std::vector<std::string>> List() const;
+
+  // What the container is doing now, from the process, the start socket and the freezer.
+  [[nodiscard]] ContainerStatus StatusOf(const Record& record) const;
+
+ private:
+  std::string root_;
+};
+
+// Letters, digits, and _+-. ; at most 1024; not "." or "..": it becomes a folder's name.
+Status CheckId(const std::string& id);
+
+// The state as runtime.md#state defines it, for hooks.
+std::string StateJson(const Record& record, ContainerStatus status);
+
+}  // namespace ocirun::container

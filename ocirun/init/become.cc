@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/init/become.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+
+#include "base/path.h"
+#include "base/sys/file.h"
+#include "ocirun/linux/capabilities.h"
+#include "ocirun/linux/exec_lookup.h"
+
+namespace ocirun::init {
+namespace {
+
+Status CheckInside() {
+  std::array<char, PATH_MAX> buffer;
+  // The system call, not the C library: outside the root it says "(unreachable)/…".
+  const long n = ::syscall(SYS_getcwd, buffer.data(), buffer.size());
+  if (n < 0) return SysError(errno, "getcwd");
+  if (buffer[0] != '/')
+    return Error(StatusCode::kPermissionDenied,
+                 "current working directory is outside of container mount namespace root");
+  return absl::OkStatus();
+}
+
+Status ChangeUser(const oci::User& user) {
+  // setgroups may be denied in a user namespace (user_namespaces(7)); then there must be none.
+  if (::setgroups(user.additional_gids.size(), user.additional_gids.data()) < 0 &&
+      !(errno == EPERM && user.additional_gids.empty()))
+    return SysError(errno, "setgroups");
+  if (::setresgid(user.gid, user.gid, user.gid) < 0)
+    return SysError(errno, "setresgid", std::to_string(user.gid));
+  if (::setresuid(user.uid, user.uid, user.uid) < 0)
+    return SysError(errno, "setresuid", std::to_string(user.uid));
+  return absl::OkStatus();
+}
+
+// HOME, when the environment has none: of the user's line in the container's /etc/passwd.
+std::string HomeOf(uid_t uid) {
+  auto fd = sys::Open("/etc/passwd", O_RDONLY | O_NONBLOCK);
+  if (!fd.ok()) return "/";
+  auto text = sys::ReadAll(*fd, 1 << 20);
+  if (!text.ok()) return "/";
+  const std::string wanted = std::to_string(uid);
+  for (size_t at = 0; at < text->size();) {
+    size_t end = text->find('\n', at);
+    if (end == std::string::npos) end = text->size();
+    std::array<std::string, 7> fields;
+    size_t field = 0;
+    for (size_t i = at; i < end; ++i) {
+      if ((*text)[i] == ':') {
+        if (++field == fields.size()) break;
+      } else {
+        fields[field] += (*text)[i];
+      }
+    }
+    if (field >= 5 && fields[2] == wanted && !fields[5].empty()) return fields[5];
+    at = end + 1;
+  }
+  return "/";
+}
+
+std::vector<std::string> Environment(const oci::Process& process) {
+  // The last of several entries for one name counts.
+  std::vector<std::string> env;
+  bool home = false;
+  for (auto entry = process.env.rbegin(); entry != process.env.rend(); ++entry) {
+    const std::string name = entry->substr(0, entry->find('=') + 1);
+    const bool known = std::any_of(env.begin(), env.end(), [&](const std::string& other) {
+      return !name.empty() && other.rfind(name, 0) == 0;
+    });
+    if (known) continue;
+    home = home || (name == "HOME=" && entry->size() > name.size());
+    if (name != "HOME=" || entry->size() > name.size()) env.insert(env.begin(), *entry);
+  }
+  if (!home) env.push_back("HOME=" + HomeOf(process.user.uid));
+  return env;
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> out;
+  for (const std::string& word : words) out.push_back(const_cast<char*>(word.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+// Whatever else is open closes at exec: nothing of the host goes along.
+Status CloseOnExec(int first) {
+  if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    return SysError(errno, "close_range");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Status EnterWorkingFolder(const oci::Process& process) {
+  if (::chdir(process.cwd.c_str()) < 0) {
+    if (errno != ENOENT) return SysError(errno, "chdir to cwd", process.cwd);
+    ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
+    RETURN_IF_ERROR(MakeDirsInRoot(root, process.cwd, 0755).status());
+    if (::chdir(process.cwd.c_str()) < 0) return SysError(errno, "chdir to cwd", process.cwd);
+  }
+  return CheckInside();
+}
+
+Status Become(const Identity& identity, const std::string& path) {
+  // A runtime in the foreground has its signals blocked; the command starts with none blocked.
+  sigset_t none;
+  ::sigemptyset(&none);
+  if (::sigprocmask(SIG_SETMASK, &none, nullptr) < 0) return SysError(errno, "sigprocmask");
+  const oci::Process& process = identity.process;
+  const std::vector<std::string> env = Environment(process);
+  if (process.user.umask.has_value()) ::umask(*process.user.umask);
+  RETURN_IF_ERROR(CloseOnExec(3 + identity.preserve_fds));
+  // Everything that needs privileges comes before the capabilities go; a filter without
+  // no_new_privs needs CAP_SYS_ADMIN (seccomp(2)), so it is loaded between the two steps.
+  if (process.capabilities.has_value())
+    RETURN_IF_ERROR(linux_::LimitBounding(*process.capabilities));
+  RETURN_IF_ERROR(ChangeUser(process.user));
+  if (process.capabilities.has_value()) RETURN_IF_ERROR(linux_::RaiseEffective());
+  if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    return SysError(errno, "prctl PR_SET_NO_NEW_PRIVS");
+  if (identity.seccomp.has_value() && !process.no_new_privileges)
+    RETURN_IF_ERROR(linux_::LoadSeccomp(*identity.seccomp));
+  if (process.capabilities.has_value())
+    RETURN_IF_ERROR(linux_::SetCapabilities(*process.capabilities).status());
+  if (identity.seccomp.has_value() && process.no_new_privileges)
+    RETURN_IF_ERROR(linux_::LoadSeccomp(*identity.seccomp));
+  ::execve(path.c_str(), Pointers(process.args).data(), Pointers(env).data());
+  return linux_::ExplainExecFailure(errno, path);
+}
+
+}  // namespace ocirun::init

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "ocirun/linux/seccomp.h"
+#include "ocirun/spec/spec.h"
+
+namespace ocirun::init {
+
+// The last part of `run` and of `exec`: what turns the prepared process into the container's.
+struct Identity {
+  const oci::Process& process;
+  const std::optional<linux_::SeccompFilter>& seccomp;
+  int preserve_fds = 0;  // descriptors 3 .. 3+n-1 stay open
+};
+
+// Enters process.cwd, making it when it is missing, and checks that it is inside the container:
+// a descriptor that leaked from the host would otherwise be a way out (CVE-2024-21626).
+Status EnterWorkingFolder(const oci::Process& process);
+
+// Changes user, capabilities and seccomp, and executes `path`. Returns only on failure.
+Status Become(const Identity& identity, const std::string& path);
+
+}  // namespace ocirun::init

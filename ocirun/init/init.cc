@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/init/init.h"
+
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "base/path.h"
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+#include "base/sys/socket.h"
+#include "ocirun/container/hooks.h"
+#include "ocirun/init/become.h"
+#include "ocirun/init/sync.h"
+#include "ocirun/linux/console.h"
+#include "ocirun/linux/devices.h"
+#include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/limits.h"
+
+namespace ocirun::init {
+namespace {
+
+using oci::NamespaceType;
+
+// What the steps share, besides the context.
+struct Progress {
+  UniqueFd root;  // of the container, before and after it is "/"
+  std::optional<linux_::Terminal> terminal;
+  std::string command;  // what will be executed
+};
+
+Status WaitForParent(InitContext* c, Progress*) {
+  RETURN_IF_ERROR(Expect(c->parent, Message::kGo));
+  // /proc is the runtime's still, so this is our number there and not 1.
+  ASSIGN_OR_RETURN(const std::string self, sys::ReadLink("/proc/self"));
+  std::from_chars(self.data(), self.data() + self.size(), c->record.init_pid);
+  return absl::OkStatus();
+}
+
+// In a new user namespace we are nobody until we take the mapped root.
+Status TakeRoot(InitContext* c, Progress*) {
+  if (!c->spec.linux.Makes(NamespaceType::kUser)) return absl::OkStatus();
+  if (::setresgid(0, 0, 0) < 0) return SysError(errno, "setresgid");
+  if (::setresuid(0, 0, 0) < 0) return SysError(errno, "setresuid");
+  // The change of user made us dumpable again, or not: say it.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
+  return absl::OkStatus();
+}
+
+Status JoinNamespaces(InitContext* c, Progress*) {
+  for (const JoinedNamespace& ns : c->joined) {
+    if (ns.type == NamespaceType::kPid) continue;  // joined by the parent before the clone
+    RETURN_IF_ERROR(Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
+                             oci::NamespaceName(ns.type)));
+  }
+  return absl::OkStatus();
+}
+
+Status NewCgroupNamespace(InitContext* c, Progress*) {
+  if (!c->spec.linux.Makes(NamespaceType::kCgroup)) return absl::OkStatus();
+  if (::unshare(CLONE_NEWCGROUP) < 0) return SysError(errno, "unshare CLONE_NEWCGROUP");
+  return absl::OkStatus();
+}
+
+Status NewSession(InitContext* c, Progress*) {
+  if (::setsid() < 0) return SysError(errno, "setsid");
+  if (!c->new_keyring) return absl::OkStatus();
+  const std::string name = "_ses." + c->record.id;
+  const long key = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str(), 0, 0, 0);
+  // Kernels without keyrings and hosts that forbid them keep the caller's, as runc does.
+  if (key < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT)
+    return SysError(errno, "keyctl", name);
+  return absl::OkStatus();
+}
+
+Status LoopbackUp(InitContext* c, Progress*) {
+  if (!c->spec.linux.Makes(NamespaceType::kNetwork)) return absl::OkStatus();
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) return SysError(errno, "socket");
+  ifreq request{};
+  std::memcpy(request.ifr_name, "lo", 3);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return SysError(errno, "loopback up");
+  return absl::OkStatus();
+}
+
+Status SetNames(InitContext* c, Progress*) {
+  const std::string& host = c->spec.hostname;
+  if (!host.empty() && ::sethostname(host.data(), host.size()) < 0)
+    return SysError(errno, "sethostname", host);
+  const std::string& domain = c->spec.domainname;
+  if (!domain.empty() && ::setdomainname(domain.data(), domain.size()) < 0)
+    return SysError(errno, "setdomainname", domain);
+  return absl::OkStatus();
+}
+
+Status PrepareRoot(InitContext* c, Progress* p) {
+  ASSIGN_OR_RETURN(p->root, linux_::PrepareRoot(c->spec));
+  return absl::OkStatus();
+}
+
+Status MakeMounts(InitContext* c, Progress* p) {
+  for (const oci::Mount& mount : c->spec.mounts)
+    RETURN_IF_ERROR(
+        Annotate(linux_::MountInRoot(p->root, mount, c->cgroups),
+                 fmt::format("mounting {:?} to rootfs at {:?}",
+                             mount.source.empty() ? mount.type : mount.source, mount.destination)));
+  return absl::OkStatus();
+}
+
+Status RuntimeHooks(InitContext* c, Progress*) {
+  const oci::Hooks& hooks = c->spec.hooks;
+  if (hooks.prestart.empty() && hooks.create_runtime.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(SendMessage(c->parent, Message::kRunHooks));
+  return Expect(c->parent, Message::kGo);
+}
+
+Status ContainerHooks(InitContext* c, Progress*) {
+  return container::RunHooks(c->spec.hooks.create_container, "createContainer",
+                             StateJson(c->record, container::ContainerStatus::kCreating));
+}
+
+Status MakeDevices(InitContext* c, Progress* p) { return linux_::MakeDevices(p->root, c->spec); }
+
+Status OpenConsole(InitContext* c, Progress* p) {
+  const oci::Process& process = *c->spec.process;
+  if (!process.terminal) return absl::OkStatus();
+  ASSIGN_OR_RETURN(p->terminal, linux_::OpenTerminal(p->root, process.console_size));
+  RETURN_IF_ERROR(linux_::MakeConsole(p->root, p->terminal->slave));
+  RETURN_IF_ERROR(sys::SendFd(c->console, p->terminal->master, p->terminal->slave_name));
+  p->terminal->master.Reset();
+  return absl::OkStatus();
+}
+
+Status SetSysctls(InitContext* c, Progress* p) {
+  if (c->spec.linux.sysctl.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd proc, OpenInRoot(p->root, "proc", O_PATH | O_DIRECTORY));
+  return linux_::SetSysctls(c->spec.linux, proc);
+}
+
+Status HidePaths(InitContext* c, Progress* p) {
+  RETURN_IF_ERROR(linux_::MakeReadOnly(p->root, c->spec.linux.readonly_paths));
+  RETURN_IF_ERROR(linux_::MaskPaths(p->root, c->spec.linux.masked_paths));
+  return c->spec.root.readonly ? linux_::MakeRootReadOnly(p->root) : absl::OkStatus();
+}
+
+Status ChangeRoot(InitContext* c, Progress* p) {
+  return linux_::ChangeRoot(p->root, c->root_change, c->spec.linux.rootfs_propagation);
+}
+
+Status UseTerminal(InitContext* c, Progress* p) {
+  if (!p->terminal.has_value()) return absl::OkStatus();
+  return linux_::UseTerminal(p->terminal->slave, c->spec.process->user);
+}
+
+Status FindCommand(InitContext* c, Progress* p) {
+  const oci::Process& process = *c->spec.process;
+  RETURN_IF_ERROR(EnterWorkingFolder(process));
+  ASSIGN_OR_RETURN(p->command, linux_::FindExecutable(process.args[0], process.env));
+  return absl::OkStatus();
+}
+
+Status SetLimits(InitContext* c, Progress*) { return linux_::SetRlimits(c->spec.process->rlimits); }
+
+// The order is the recipe: each comment says why its step stands where it does.
+constexpr struct {
+  const char* name;
+  Status (*run)(InitContext*, Progress*);
+} kSteps[] = {
+    {"wait for the runtime", WaitForParent},   // cgroups and id maps must be in place
+    {"user namespace", TakeRoot},              // before anything is made, or nobody owns it
+    {"join namespaces", JoinNamespaces},       // before mounts: procfs shows its pid namespace
+    {"cgroup namespace", NewCgroupNamespace},  // its root is the cgroup that we are in by now
+    {"session", NewSession},                   // before a terminal can become the controlling one
+    {"loopback", LoopbackUp},
+    {"hostname", SetNames},
+    {"root file system", PrepareRoot},
+    {"mounts", MakeMounts},
+    {"hooks", RuntimeHooks},  // after the namespaces, before pivot_root (config.md)
+    {"hooks", ContainerHooks},
+    {"devices", MakeDevices},                   // after the mount of /dev
+    {"terminal", OpenConsole},                  // after the mount of /dev/pts
+    {"sysctl", SetSysctls},                     // before /proc/sys is made read-only
+    {"masked and read-only paths", HidePaths},  // nothing is made below them after this
+    {"change root", ChangeRoot},
+    {"terminal", UseTerminal},
+    {"rlimits", SetLimits},  // before the user changes, or they can't be raised
+    {"", FindCommand},       // its texts are matched by callers: no prefix
+};
+
+Status Prepare(InitContext* context, Progress* progress) {
+  for (const auto& step : kSteps) {
+    const Status status = step.run(context, progress);
+    if (!status.ok()) return *step.name == '\0' ? status : Annotate(status, step.name);
+  }
+  return absl::OkStatus();
+}
+
+// After `start` has come: what it waits for is the end of its connection, which exec closes.
+Status Start(InitContext* context, const Progress& progress) {
+  RETURN_IF_ERROR(
+      container::RunHooks(context->spec.hooks.start_container, "startContainer",
+                          StateJson(context->record, container::ContainerStatus::kCreated)));
+  return Become({*context->spec.process, context->seccomp, context->preserve_fds},
+                progress.command);
+}
+
+}  // namespace
+
+void RunInit(InitContext* context) {
+  // Nobody in the container may look into this process, which still has the host's files open.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  Progress progress;
+  const Status prepared = Prepare(context, &progress);
+  if (!prepared.ok()) {
+    IgnoreError(SendFailure(context->parent, prepared), "a parent that is gone needs no reason");
+    ::_exit(1);
+  }
+  IgnoreError(SendMessage(context->parent, Message::kReady), "then `start` will not come either");
+  context->parent.Reset();
+  auto starter = sys::Accept(context->start);
+  if (!starter.ok()) ::_exit(1);
+  context->start.Reset();
+  const Status failed = Start(context, progress);
+  IgnoreError(SendFailure(*starter, failed), "a starter that is gone needs no reason");
+  ::_exit(1);
+}
+
+}  // namespace ocirun::init

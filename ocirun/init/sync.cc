@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/init/sync.h"
+
+#include <charconv>
+
+#include "base/sys/socket.h"
+
+namespace ocirun::init {
+namespace {
+
+constexpr size_t kMaxMessage = 16 * 1024;
+
+// "f<code> <errno> <text>"
+Status ParseFailure(const std::string& packet) {
+  int code = 0, err = 0;
+  const char* end = packet.data() + packet.size();
+  auto parsed = std::from_chars(packet.data() + 1, end, code);
+  if (parsed.ec != std::errc() || parsed.ptr == end)
+    return Internal("unreadable message from init");
+  parsed = std::from_chars(parsed.ptr + 1, end, err);
+  if (parsed.ec != std::errc() || parsed.ptr == end)
+    return Internal("unreadable message from init");
+  const std::string text(parsed.ptr + 1, end);
+  if (err == 0) return ErrorText(static_cast<StatusCode>(code), text);
+  // The errno payload goes with the status; the text is whole already.
+  Status status = ErrorText(static_cast<StatusCode>(code), text);
+  SysError(err, "").ForEachPayload(
+      [&](auto url, const auto& payload) { status.SetPayload(url, payload); });
+  return status;
+}
+
+}  // namespace
+
+Status SendMessage(const UniqueFd& socket, Message message) {
+  const char letter = static_cast<char>(message);
+  return sys::Send(socket, {&letter, 1});
+}
+
+Status SendFailure(const UniqueFd& socket, const Status& failure) {
+  std::string packet = fmt::format("f{} {} {}", static_cast<int>(failure.code()), ErrnoOf(failure),
+                                   MessageOf(failure));
+  if (packet.size() > kMaxMessage) packet.resize(kMaxMessage);
+  return sys::Send(socket, packet);
+}
+
+Status Expect(const UniqueFd& socket, Message expected) {
+  ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+  if (packet.empty()) return Internal("the other side ended unexpectedly");
+  if (packet[0] == static_cast<char>(Message::kFailed)) return ParseFailure(packet);
+  if (packet.size() != 1 || packet[0] != static_cast<char>(expected))
+    return Internal("message out of phase");
+  return absl::OkStatus();
+}
+
+Status ExpectEnd(const UniqueFd& socket) {
+  ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+  if (packet.empty()) return absl::OkStatus();
+  if (packet[0] == static_cast<char>(Message::kFailed)) return ParseFailure(packet);
+  return Internal("message out of phase");
+}
+
+}  // namespace ocirun::init
