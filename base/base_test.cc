@@ -53,6 +53,12 @@ TEST_CASE("a path that climbs stays inside the root") {
   CHECK(ErrnoOf(OpenInRoot(*root, "in/link", O_RDONLY).status()) == ENOENT);
   CHECK(MakeDirsInRoot(*root, "../../made/here", 0755).ok());
   CHECK(PathExists(dir.path + "/root/made/here"));
+  // A link that leads nowhere is followed inside the root, and its target made there.
+  REQUIRE(::symlink("/../far/away", (dir.path + "/root/dangling").c_str()) == 0);
+  CHECK(MakeDirsInRoot(*root, "dangling/x", 0755).ok());
+  CHECK(PathExists(dir.path + "/root/far/away/x"));
+  REQUIRE(::symlink("loop", (dir.path + "/root/loop").c_str()) == 0);
+  CHECK(ErrnoOf(MakeDirsInRoot(*root, "loop/x", 0755).status()) == ELOOP);
 }
 
 TEST_CASE("an atomic write leaves no temporary file") {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/path.h"
 
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+
 #include "base/sys/file.h"
 
 namespace ocirun {
@@ -8,13 +13,38 @@ namespace {
 
 constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
-// mkdir of `path` below `root` whose parent exists. The parent is opened safely first, so that the
-// name that mkdirat sees is a single component.
+constexpr int kMaxLinks = 40;  // as the kernel's own limit, path_resolution(7)
+
+StatusOr<UniqueFd> MakeDirs(const UniqueFd& root, std::string_view path, mode_t mode, int links);
+
+// Makes folder `name` in `parent`, a path below the root that exists. A link with that name which
+// leads nowhere yet is followed, inside the root, and what it points to is made.
 Status MakeOneDir(const UniqueFd& root, const std::string& parent, const std::string& name,
-                  mode_t mode) {
+                  mode_t mode, int links) {
+  // The parent is opened first, so that the name that mkdirat sees is a single component.
   ASSIGN_OR_RETURN(const UniqueFd dir, OpenInRoot(root, parent, O_PATH | O_DIRECTORY));
   const Status made = sys::MakeDirAt(dir, name, mode);
-  return ErrnoOf(made) == EEXIST ? absl::OkStatus() : made;
+  if (ErrnoOf(made) != EEXIST) return made;
+  std::array<char, PATH_MAX> target;
+  const ssize_t n = ::readlinkat(dir.get(), name.c_str(), target.data(), target.size());
+  if (n < 0) return errno == EINVAL ? absl::OkStatus() : SysError(errno, "readlink", name);
+  if (links == 0) return SysError(ELOOP, "mkdir", name);
+  const std::string to(target.data(), static_cast<size_t>(n));
+  return MakeDirs(root, to[0] == '/' ? to : parent + to, mode, links - 1).status();
+}
+
+StatusOr<UniqueFd> MakeDirs(const UniqueFd& root, std::string_view path, mode_t mode, int links) {
+  std::string done = "/";
+  for (const std::string& name : PathComponents(path)) {
+    const std::string next = done + name;
+    auto existing = OpenInRoot(root, next, O_PATH | O_DIRECTORY);
+    if (!existing.ok()) {
+      if (ErrnoOf(existing.status()) != ENOENT) return existing.status();
+      RETURN_IF_ERROR(MakeOneDir(root, done, name, mode, links));
+    }
+    done = next + "/";
+  }
+  return OpenInRoot(root, done, O_PATH | O_DIRECTORY);
 }
 
 }  // namespace
@@ -37,17 +67,7 @@ StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, std::string_view path, int f
 }
 
 StatusOr<UniqueFd> MakeDirsInRoot(const UniqueFd& root, std::string_view path, mode_t mode) {
-  std::string done = "/";
-  for (const std::string& name : PathComponents(path)) {
-    const std::string next = done + name;
-    auto existing = OpenInRoot(root, next, O_PATH | O_DIRECTORY);
-    if (!existing.ok()) {
-      if (ErrnoOf(existing.status()) != ENOENT) return existing.status();
-      RETURN_IF_ERROR(MakeOneDir(root, done, name, mode));
-    }
-    done = next + "/";
-  }
-  return OpenInRoot(root, done, O_PATH | O_DIRECTORY);
+  return MakeDirs(root, path, mode, kMaxLinks);
 }
 
 std::string ProcFdPath(const UniqueFd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }

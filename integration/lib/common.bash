@@ -100,5 +100,5 @@ make_bundle() {
 edit_config() {
   local dir=$1 program=$2
   shift 2
-  jq "$@" "$program" "$dir/config.json" >"$dir/config.json.new" && mv "$dir/config.json.new" "$dir/config.json"
+  jq "$program" "$dir/config.json" "$@" >"$dir/config.json.new" && mv "$dir/config.json.new" "$dir/config.json"
 }

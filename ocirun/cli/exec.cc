@@ -102,8 +102,6 @@ void AddExec(CLI::App* app, Action* run) {
   command->add_flag("--ignore-paused", flags->options.ignore_paused,
                     "allow exec in a paused container");
   command->add_option("container-id", flags->options.id, "name of the instance")->required();
-  command->add_option("command", flags->args, "command and its arguments");
-  command->positionals_at_end(false);
   command->prefix_command();
   command->callback([flags, run, command] {
     // What stands behind the id is the command's, options and all.

@@ -44,7 +44,11 @@ int Main(int argc, char** argv) {
   for (const auto add : {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec,
                          AddList, AddPs, AddSpec, AddPause, AddResume})
     add(&app, &action);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;  // 0: help or version was asked for
+  }
 
   const LogFormat format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   Status status = CheckGlobal(global);

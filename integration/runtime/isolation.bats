@@ -1,0 +1,223 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Mounts, devices, users, capabilities, seccomp, limits, hooks: what a container is made of.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+}
+teardown_file() { rm -rf "$FILE_DIR"; }
+
+setup() {
+  R=("$OCIRUN" --root "$FILE_DIR/state")
+  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
+  cd "$FILE_DIR/bundle"
+}
+teardown() {
+  "${R[@]}" delete -f box
+  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+}
+
+# inside SCRIPT: runs a shell in the container.
+inside() {
+  edit_config . '.process.args = ["sh", "-c", $script]' --arg script "$1"
+  run "${R[@]}" run box
+}
+
+@test "pid 1, own host name, loopback up, no other process" {
+  inside 'echo $$; ls /proc | grep -c "^[0-9]"; ip link show lo | grep -c UP'
+  [ "${lines[0]}" = 1 ]
+  [ "${lines[1]}" -lt 6 ]
+  [ "${lines[2]}" = 1 ]
+}
+
+@test "masked paths are empty, read-only paths refuse, and the devices are there" {
+  inside 'wc -c </proc/keys; ls /sys/firmware | wc -l; echo 1 2>&1 >/proc/sys/kernel/panic; for d in null zero full random urandom tty; do [ -c /dev/$d ] || echo no $d; done; readlink /dev/ptmx; readlink /dev/fd'
+  [ "${lines[0]}" = 0 ]
+  [ "${lines[1]}" = 0 ]
+  [[ $output == *"Read-only file system"* ]]
+  [[ $output != *"no "[nzfrut]* ]]
+  [[ $output == *pts/ptmx* && $output == */proc/self/fd* ]]
+}
+
+@test "capabilities, no_new_privs and user are those of config.json" {
+  edit_config . '.process.user = {uid: 33, gid: 33, additionalGids: [7], umask: 63} | .process.capabilities = {bounding: ["CAP_CHOWN","CAP_NET_ADMIN"]}'
+  inside 'id; umask; grep -E "CapEff|CapBnd|NoNew" /proc/self/status'
+  [[ $output == *"uid=33"*"gid=33"*"7"* ]]
+  [[ $output == *0077* ]]
+  [[ $output == *"CapEff:"*0000000000000000* ]]
+  [[ $output == *"CapBnd:"*0000000000001001* ]]
+  [[ $output == *"NoNewPrivs:"*1* ]]
+}
+
+@test "seccomp: refused with the errno that the profile names, with and without no_new_privs" {
+  for nnp in true false; do
+    edit_config . '.process.noNewPrivileges = $nnp | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86_64"], syscalls: [{names: ["mkdir","mkdirat","no_such_call"], action: "SCMP_ACT_ERRNO", errnoRet: 11}]}' --argjson nnp $nnp
+    inside 'grep Seccomp: /proc/self/status; mkdir /tmp/x'
+    [[ $output == *"Seccomp:"*2* ]]
+    [[ $output == *"Resource temporarily unavailable"* ]]
+  done
+  [ "$(ls "$FILE_DIR/state/.seccomp" | wc -l)" = 1 ]
+  edit_config . '.linux.seccomp.defaultAction = "SCMP_ACT_X"'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *'unknown action "SCMP_ACT_X"'* ]]
+}
+
+@test "limits reach the cgroup, are seen inside, and hold" {
+  edit_config . '.linux.resources += {memory: {limit: 67108864, swap: 67108864}, pids: {limit: 40}, cpu: {shares: 512, quota: 50000, period: 100000}}'
+  inside 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu/cpu.cfs_quota_us'
+  [ "${lines[*]}" = "67108864 40 512 50000" ]
+  inside 'x=a; while :; do x=$x$x; done'
+  [ "$status" -eq 137 ]
+}
+
+@test "a device that is not allowed can't be opened, even when its node is there" {
+  edit_config . '.process.capabilities.bounding += ["CAP_MKNOD"] | .process.capabilities.effective += ["CAP_MKNOD"] | .process.capabilities.permitted += ["CAP_MKNOD"]'
+  inside 'mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem'
+  [[ $output == *"Operation not permitted"* ]]
+}
+
+@test "bind mounts, tmpfs, read-only ones, files, and a relative destination" {
+  mkdir -p "$FILE_DIR/shared"
+  echo data >"$FILE_DIR/shared/file"
+  edit_config . '.mounts += [
+    {destination: "/in", type: "bind", source: $dir, options: ["rbind", "ro"]},
+    {destination: "/etc/one", type: "bind", source: ($dir + "/file"), options: ["bind"]},
+    {destination: "/t", type: "tmpfs", source: "tmpfs", options: ["size=1m", "nosuid", "noexec"]}]' --arg dir "$FILE_DIR/shared"
+  inside 'cat /in/file /etc/one; touch /in/x; df -k /t | tail -1 | awk "{print \$2}"; grep " /t " /proc/mounts'
+  [ "${lines[0]}" = data ]
+  [ "${lines[1]}" = data ]
+  [[ $output == *"Read-only file system"* ]]
+  [[ $output == *1024* ]]
+  [[ $output == *"nosuid,noexec"* ]]
+}
+
+@test "a mount that fails names itself, and nothing is left" {
+  edit_config . '.mounts += [{destination: "/x", type: "bind", source: "/no/such/place", options: ["bind"]}]'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *'mounting "/no/such/place" to rootfs at "/x"'*"No such file or directory"* ]]
+  [ ! -e "$FILE_DIR/state/box" ]
+}
+
+@test "links in the image do not move a mount outside" {
+  mkdir -p "$FILE_DIR/outside"
+  ln -sfn "$FILE_DIR/outside" rootfs/escape
+  ln -sfn ../../../../../../../etc rootfs/climb
+  edit_config . '.mounts += [{destination: "/escape/a", type: "tmpfs", source: "tmpfs"}, {destination: "/climb/b", type: "tmpfs", source: "tmpfs"}]'
+  inside 'grep -c -E "escape|climb|outside|/etc/b" /proc/mounts'
+  [ "$status" -eq 0 ]
+  [ ! -e "$FILE_DIR/outside/a" ]
+  [ ! -e /etc/b ]
+  rm -f rootfs/escape rootfs/climb
+}
+
+@test "/proc and /dev of the image must not be links; mounts in /proc are refused" {
+  mv rootfs/proc rootfs/real && ln -s real rootfs/proc
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"/proc of the image must not be a symbolic link"* ]]
+  rm rootfs/proc && mv rootfs/real rootfs/proc
+  edit_config . '.mounts += [{destination: "/proc/self/attr", type: "tmpfs", source: "tmpfs"}]'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"is inside /proc and can't be mounted on"* ]]
+}
+
+@test "the runtime's own program can't be written from inside (CVE-2019-5736)" {
+  before=$(sha256sum "$OCIRUN")
+  edit_config . '.process.args = ["sleep", "1000"] | .process.noNewPrivileges = false | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE","CAP_DAC_OVERRIDE"])'
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  # The classic: a command that is the runtime itself, and a writer that goes through it.
+  run "${R[@]}" exec box sh -c 'echo x >/proc/self/exe'
+  cat >rootfs/attack <<'END'
+#!/bin/sh
+while :; do for p in /proc/[0-9]*; do case $(readlink $p/exe) in *ocirun*|*"(deleted)"*) (echo pwned >>$p/exe) 2>/dev/null && touch /won;; esac; done; done
+END
+  chmod +x rootfs/attack
+  "${R[@]}" exec -d box /attack
+  for _ in $(seq 50); do "${R[@]}" exec box /proc/self/exe --version >/dev/null 2>&1 || true; done
+  [ ! -e rootfs/won ]
+  [ "$(sha256sum "$OCIRUN")" = "$before" ]
+  rm -f rootfs/attack
+}
+
+@test "a cwd outside of the container is refused (CVE-2024-21626)" {
+  for fd in 3 4 5 6 7 8 9; do
+    edit_config . '.process.cwd = $cwd' --arg cwd "/proc/self/fd/$fd"
+    inside 'pwd; ls -di /'
+    [ "$status" -ne 0 ] || [[ $output != *"(unreachable)"* ]]
+  done
+}
+
+@test "sysctls of own namespaces are set, the host's are refused" {
+  edit_config . '.linux.sysctl = {"net.ipv4.ip_unprivileged_port_start": "7"}'
+  inside 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start'
+  [ "$output" = 7 ]
+  edit_config . '.linux.sysctl = {"vm.swappiness": "7"}'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *'"vm.swappiness" belongs to the whole host'* ]]
+}
+
+@test "a user namespace maps root" {
+  chmod 755 "$FILE_DIR" && chown -R 100000:100000 rootfs
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
+  inside 'id -u; cat /proc/self/uid_map; echo x >/dev/null && echo written; touch /made; sleep 0'
+  chown -R 0:0 rootfs
+  [ "$status" -eq 0 ]
+  [ "${lines[0]}" = 0 ]
+  [[ $output == *100000* && $output == *written* ]]
+}
+
+@test "a joined network namespace, and one of the wrong type" {
+  unshare -n sleep 100 3>&- &
+  pid=$!
+  apart() { [ "$(readlink /proc/$pid/ns/net)" != "$(readlink /proc/self/ns/net)" ]; }
+  eventually apart
+  edit_config . '(.linux.namespaces[] | select(.type == "network")).path = $path' --arg path "/proc/$pid/ns/net"
+  inside 'readlink /proc/self/ns/net'
+  expected=$(readlink /proc/$pid/ns/net)
+  edit_config . '(.linux.namespaces[] | select(.type == "network")).path = $path' --arg path "/proc/$pid/ns/pid"
+  got=$output
+  inside true
+  kill "$pid"
+  [ "$got" = "$expected" ]
+  [[ $output == *"is not a network namespace"* ]]
+}
+
+@test "hooks run in order, with the state, and a failing one undoes the container" {
+  cat >"$FILE_DIR/hook" <<END
+#!/bin/sh
+echo "\$1 \$(cat)" >>"$FILE_DIR/hooks.log"
+END
+  chmod +x "$FILE_DIR/hook"
+  edit_config . '.hooks = ({} | .prestart = [{path: $h, args: ["hook", "prestart"]}] | .createRuntime = [{path: $h, args: ["hook", "createRuntime"]}] | .poststart = [{path: $h, args: ["hook", "poststart"]}] | .poststop = [{path: $h, args: ["hook", "poststop"]}])' --arg h "$FILE_DIR/hook"
+  inside true
+  [ "$status" -eq 0 ]
+  [ "$(cut -d' ' -f1 "$FILE_DIR/hooks.log" | xargs)" = "prestart createRuntime poststart poststop" ]
+  head -1 "$FILE_DIR/hooks.log" | cut -d' ' -f2- | jq -e '.id == "box" and .pid > 1 and .status == "creating"'
+  edit_config . '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "echo because >&2; exit 3"]}]'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"error running createRuntime hook #0"*"status 3"*because* ]]
+  [ ! -e "$FILE_DIR/state/box" ]
+  edit_config . '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"], timeout: 1}]'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"did not end"* ]]
+}
+
+@test "why a command can't be executed: interpreter, carriage return, architecture" {
+  printf '#!/no/interp\n' >rootfs/a; printf '#!/bin/sh\r\n' >rootfs/b; printf 'garbage' >rootfs/c
+  chmod +x rootfs/[abc]
+  edit_config . '.process.args = ["/a"]'; run "${R[@]}" run box
+  [[ $output == *"interpreter /no/interp is missing"* ]]
+  edit_config . '.process.args = ["/b"]'; run "${R[@]}" run box
+  [[ $output == *"carriage return"* ]]
+  edit_config . '.process.args = ["/c"]'; run "${R[@]}" run box
+  [[ $output == *"neither an ELF file nor a script"* ]]
+  rm rootfs/[abc]
+}

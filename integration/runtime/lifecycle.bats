@@ -1,0 +1,186 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Create, start, state, kill, delete, exec: the life of a container, and what goes wrong in it.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+}
+teardown_file() { rm -rf "$FILE_DIR"; }
+
+setup() {
+  R=("$OCIRUN" --root "$FILE_DIR/state")
+  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
+  cd "$FILE_DIR/bundle"
+}
+teardown() {
+  "${R[@]}" delete -f box
+  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+}
+
+# args WORD...: the container's command.
+args() {
+  edit_config . '.process.args = $words' --argjson words "$(printf '%s\n' "$@" | jq -R . | jq -s .)"
+}
+
+# start_sleeper: a running container named box.
+start_sleeper() {
+  args sleep 1000
+  "${R[@]}" run -d box >"$FILE_DIR/box.out" 2>&1 3>&-
+}
+
+@test "run gives output and exit status, and leaves nothing" {
+  args sh -c 'echo out; echo err >&2; exit 7'
+  run "${R[@]}" run box
+  [ "$status" -eq 7 ]
+  [[ $output == *out* && $output == *err* ]]
+  [ "$("${R[@]}" list -q)" = "" ]
+  run find /sys/fs/cgroup -name box
+  [ -z "$output" ]
+}
+
+@test "create waits, start runs, state tells" {
+  args sh -c 'echo started; sleep 1000'
+  "${R[@]}" create box >"$FILE_DIR/out" 2>&1 3>&-
+  [ "$("${R[@]}" state box | jq -r .status)" = created ]
+  [ ! -s "$FILE_DIR/out" ]
+  "${R[@]}" start box
+  [ "$("${R[@]}" state box | jq -r .status)" = running ]
+  eventually grep -q started "$FILE_DIR/out"
+  run "${R[@]}" start box
+  [ "$status" -eq 1 ]
+  [[ $output == *"cannot start an already running container"* ]]
+}
+
+@test "an id is taken once, and must be a name" {
+  start_sleeper
+  run "${R[@]}" create box
+  [ "$status" -eq 1 ]
+  [[ $output == *"container with given ID already exists"* ]]
+  for id in .. a/b 'a b' .hidden; do
+    run "${R[@]}" create "$id"
+    [ "$status" -eq 1 ]
+    [[ $output == *"invalid container ID format"* ]]
+  done
+}
+
+@test "what does not exist is said so" {
+  for command in "state no" "start no" "kill no" "delete no" "exec no true" "pause no"; do
+    # shellcheck disable=SC2086
+    run "${R[@]}" $command
+    [ "$status" -ne 0 ]
+    [[ $output == *"container does not exist"* ]]
+  done
+  "${R[@]}" delete -f no
+}
+
+@test "kill sends the signal; delete refuses a running container unless forced" {
+  args sh -c 'trap "exit 9" HUP; while :; do sleep 0.1; done'
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  run "${R[@]}" delete box
+  [ "$status" -eq 1 ]
+  [[ $output == *"is not stopped: running"* ]]
+  run "${R[@]}" kill box NOSUCH
+  [ "$status" -eq 1 ]
+  "${R[@]}" kill box HUP
+  stopped() { [ "$("${R[@]}" state box | jq -r .status)" = stopped ]; }
+  eventually stopped
+  run "${R[@]}" kill box
+  [[ $output == *"container not running"* ]]
+  "${R[@]}" delete box
+}
+
+@test "exec: output, status, environment, folder, user, limits of the container" {
+  start_sleeper
+  run "${R[@]}" exec box sh -c 'echo hi; exit 3'
+  [ "$status" -eq 3 ]
+  [ "$output" = hi ]
+  [ "$("${R[@]}" exec -e A=b --cwd /etc -u 33:33 box sh -c 'echo $A $(pwd) $(id -u) $(id -g)')" = "b /etc 33 33" ]
+  [ "$("${R[@]}" exec box hostname)" = "$("${R[@]}" state box | jq -r '.hostname // "ocirun"')" ]
+  pid=$("${R[@]}" state box | jq .pid)
+  inside=$("${R[@]}" exec box readlink /proc/self/ns/pid)
+  [ "$inside" = "$(readlink "/proc/$pid/ns/pid")" ]
+  "${R[@]}" exec -d --pid-file "$FILE_DIR/pid" box sleep 999
+  grep -q pids:/box "/proc/$(cat "$FILE_DIR/pid")/cgroup"
+  "${R[@]}" ps box | grep -q 'sleep 999'
+}
+
+@test "an exec of nothing says what is missing" {
+  start_sleeper
+  run "${R[@]}" exec box nosuch
+  [ "$status" -eq 255 ]
+  [[ $output == *'exec: "nosuch": executable file not found in $PATH'* ]]
+  run "${R[@]}" exec box /etc/passwd
+  [[ $output == *'exec: "/etc/passwd": permission denied'* ]]
+}
+
+@test "pause holds, resume goes on, exec into a paused container is refused" {
+  start_sleeper
+  "${R[@]}" pause box
+  [ "$("${R[@]}" state box | jq -r .status)" = paused ]
+  run "${R[@]}" exec box true
+  [ "$status" -eq 255 ]
+  [[ $output == *"cannot exec in a paused container"* ]]
+  "${R[@]}" resume box
+  [ "$("${R[@]}" state box | jq -r .status)" = running ]
+  "${R[@]}" pause box
+  "${R[@]}" delete -f box
+}
+
+@test "a create that fails leaves nothing and says why in text and in the log" {
+  args /no/such/program
+  run "${R[@]}" --log "$FILE_DIR/log.json" --log-format json create box
+  [ "$status" -eq 1 ]
+  [[ $output == *'exec: "/no/such/program": no such file or directory'* ]]
+  [ "$(tail -1 "$FILE_DIR/log.json" | jq -r .level)" = error ]
+  tail -1 "$FILE_DIR/log.json" | jq -r .msg | grep -q 'no such file'
+  [ ! -e "$FILE_DIR/state/box" ]
+  run find /sys/fs/cgroup -name box
+  [ -z "$output" ]
+}
+
+@test "a wrong type in config.json is named by its path" {
+  edit_config . '.process.terminal = 1'
+  run "${R[@]}" create box
+  [ "$status" -eq 1 ]
+  [[ $output == *"process.terminal: must be true or false, not number"* ]]
+  edit_config . '.process.terminal = false | .linux.intelRdt = {closID: "a"}'
+  run "${R[@]}" create box
+  [[ $output == *"linux.intelRdt: not supported"* ]]
+}
+
+@test "a terminal: the shell has one, of the size of ours" {
+  edit_config . '.process.terminal = true'
+  args sh -c 'tty; stty size; exit 5'
+  run python3 - "${R[@]}" run box <<'END'
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 111, 0, 0))
+    os.execvp(sys.argv[1], sys.argv[1:])
+out = b''
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    out += data
+print(out.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+  [[ $output == */dev/pts/0* ]]
+  [[ $output == *"33 111"* ]]
+  [[ $output == *" 5" ]]
+}
+
+@test "many at once all work, and nothing is left" {
+  args true
+  for i in $(seq 20); do "${R[@]}" run "many-$i" >>"$FILE_DIR/many.log" 2>&1 3>&- & pids+=($!); done
+  failed=0
+  for pid in "${pids[@]}"; do wait "$pid" || failed=$((failed + 1)); done
+  cat "$FILE_DIR/many.log"
+  [ $failed -eq 0 ]
+  [ "$("${R[@]}" list -q)" = "" ]
+}
