@@ -103,7 +103,7 @@ StatusOr<UniqueFd> Store::Lock(const std::string& id) const {
     ASSIGN_OR_RETURN(UniqueFd fd, sys::Open(root_ + "/.locks/" + id, O_RDWR | O_CREAT, 0600));
     // A lock of the process, not of the open file: init, which is cloned while it is held and keeps
     // the descriptor until exec, must not hold it.
-    struct flock lock {};
+    struct flock lock{};
     lock.l_type = F_WRLCK;
     if (sys::RetryEintr([&] { return ::fcntl(fd.get(), F_SETLKW, &lock); }) < 0)
       return SysError(errno, "fcntl F_SETLKW", id);
