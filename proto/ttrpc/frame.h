@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ttrpc frame: ten bytes of header, then data.
+//
+//    0        4        8      9      10
+//   | length | stream | type | flags | data ...      integers big-endian, length without the header
+//
+// A client's streams are odd and only rise. Unary calls are a request and a response on one stream.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace ocirun::ttrpc {
+
+inline constexpr size_t kHeaderSize = 10;
+inline constexpr uint32_t kMaxData = 4 << 20;
+
+enum class FrameType : uint8_t { kRequest = 1, kResponse = 2, kData = 3 };
+
+struct Frame {
+  uint32_t stream = 0;
+  uint8_t type = 0;  // a FrameType, or one that is not known and is to be ignored
+  uint8_t flags = 0;
+  std::string data;
+};
+
+std::string EncodeFrame(uint32_t stream, FrameType type, std::string_view data);
+
+// Takes bytes as they come and gives whole frames. Bounded: never holds more than one frame and
+// what was read with it.
+class Decoder {
+ public:
+  void Append(std::string_view bytes) { buffer_.append(bytes); }
+  // The next whole frame; nothing when more bytes are needed. ResourceExhausted for a frame that
+  // announces more than kMaxData: the connection is of no more use.
+  StatusOr<std::optional<Frame>> Next();
+
+ private:
+  std::string buffer_;
+};
+
+}  // namespace ocirun::ttrpc
