@@ -1,0 +1,216 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# ocishim over its socket: output, status, exec, attach, what is on disk before anybody is told.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/template"
+  export SHIMCTL=${OCIRUN_TEST_BIN:-$(dirname "$OCIRUN_BIN")/test}/shimctl
+}
+teardown_file() { rm -rf "$FILE_DIR"; }
+
+setup() {
+  BUNDLE=$FILE_DIR/box
+  mkdir "$BUNDLE"
+  cp "$FILE_DIR/template/config.json" "$BUNDLE/"
+  edit_config "$BUNDLE" '.root.path = $root' --arg root "$FILE_DIR/template/rootfs"
+}
+teardown() {
+  [ ! -e "$BUNDLE/shim.pid" ] || end_process "$BUNDLE/shim.pid"
+  "$OCIRUN" --root "$FILE_DIR/state" delete -f box
+  rm -rf "$BUNDLE"
+}
+
+# start_shim SCRIPT: a shim with the container box created, its command a shell with SCRIPT.
+# $STDIN and $TTY are passed on.
+start_shim() {
+  edit_config "$BUNDLE" '.process.args = ["sh", "-c", $script] | .process.terminal = $tty' --arg script "$1" --argjson tty "${TTY:-false}"
+  ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
+  "$SHIMCTL" "$ADDRESS" create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" \
+    "json-file://$BUNDLE/log?attach=${BUNDLE//\//%2F}%2Fattach.sock${LOG_OPTIONS:-}" "${STDIN:-}" "$([ "${TTY:-false}" = true ] && echo tty)" >"$BUNDLE/pid"
+}
+call() { "$SHIMCTL" "$ADDRESS" "$@"; }
+
+@test "output is in the log, the status in exit.json, before Wait answers" {
+  start_shim 'echo out; echo err >&2; printf tail; exit 7'
+  [[ $(call state box) == "CREATED "* ]]
+  call start box
+  [ "$(call wait box)" = 7 ]
+  [ "$(jq -r 'select(.stream == "stdout").log' "$BUNDLE/log" | tr -d '\n')" = outtail ]
+  [ "$(jq -r 'select(.stream == "stderr").log' "$BUNDLE/log")" = err ]
+  [ "$(jq -c '[.id, .exit_status, .oom_killed]' "$BUNDLE/exit.json")" = '["box",7,false]' ]
+  [[ $(call state box) == "STOPPED "* ]]
+  call delete box
+  run call state box
+  [ "$status" -eq 1 ]
+  [[ $output == "5 container not created" ]]
+  call shutdown box
+  gone() { ! kill -0 "$(cat "$BUNDLE/shim.pid")" 2>/dev/null; }
+  eventually gone
+  [ ! -e "${ADDRESS#unix://}" ]
+}
+
+@test "a create that fails says why, and the shim can be asked again" {
+  edit_config "$BUNDLE" '.process.args = ["/no/such"]'
+  ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
+  run call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" ""
+  [ "$status" -eq 1 ]
+  [[ $output == *'OCI runtime create failed: exec: "/no/such": no such file or directory'* ]]
+  run call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" "binary:///x"
+  [[ $output == "12 "*"only json-file:// and attach:// are supported"* ]]
+  edit_config "$BUNDLE" '.process.args = ["true"]'
+  call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" ""
+  call start box
+  [ "$(call wait box)" = 0 ]
+  call delete box
+}
+
+@test "kill: 128 and the signal; a gone process is not found" {
+  start_shim 'sleep 1000'
+  call start box
+  run call delete box
+  [[ $output == *"cannot delete a running process"* ]]
+  call kill box 9
+  [ "$(call wait box)" = 137 ]
+  run call kill box 9
+  [[ $output == "5 "* ]]
+  call delete box
+}
+
+@test "attach clients: two see the same, input ends with the client's" {
+  STDIN=attach: start_shim 'wc -c; echo done >&2'
+  : | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/second" 2>&1 3>&- &
+  second=$!
+  sleep 0.3
+  head -c 300000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/first" 2>"$BUNDLE/first.err" 3>&- &
+  first=$!
+  sleep 0.3
+  call start box
+  wait $first $second
+  # The second one's input ended first, and with it the container's.
+  grep -q done "$BUNDLE/first.err"
+  grep -q done "$BUNDLE/second"
+  [ "$(cat "$BUNDLE/first")" = "$(grep -v done "$BUNDLE/second")" ]
+  [ "$(call wait box)" = 0 ]
+  call delete box
+}
+
+@test "nothing is lost for a slow client, and the log has it all" {
+  start_shim 'i=0; while [ $i -lt 30000 ]; do echo "line $i of a text that is long enough to fill pipes"; i=$((i+1)); done'
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null 3>&- 2>/dev/null | (sleep 1; cat) >"$BUNDLE/out" 3>&- &
+  client=$!
+  sleep 0.3
+  call start box
+  [ "$(call wait box)" = 0 ]
+  wait $client
+  [ "$(wc -l <"$BUNDLE/out")" = 30000 ]
+  [ "$(jq -r .log "$BUNDLE/log" | grep -c line)" = 30000 ]
+  call delete box
+}
+
+@test "a client that is killed does not hold the container up" {
+  start_shim 'i=0; while [ $i -lt 30000 ]; do echo "line $i of a text that is long enough to fill pipes"; i=$((i+1)); done'
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null 3>&- 2>/dev/null | sleep 100 3>&- &
+  sleep 0.3
+  call start box
+  sleep 0.5
+  pkill -KILL -f "shimctl attach $BUNDLE/attach.sock"
+  [ "$(call wait box)" = 0 ]
+  [ "$(jq -r .log "$BUNDLE/log" | grep -c line)" = 30000 ]
+  call delete box
+}
+
+@test "exec: own output and status, through its own socket; 20 in a row leave nothing" {
+  start_shim 'sleep 1000'
+  call start box
+  for i in $(seq 20); do
+    call exec box "e$i" "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["sh","-c","echo hi; echo no >&2; exit 3"],"env":["PATH=/bin"]}'
+    "$SHIMCTL" attach "$BUNDLE/e.sock" </dev/null >"$BUNDLE/e.out" 2>"$BUNDLE/e.err" 3>&- &
+    eventually lsof_connected "$BUNDLE/e.sock"
+    call start box "e$i"
+    wait $!
+    [ "$(cat "$BUNDLE/e.out")" = hi ]
+    [ "$(cat "$BUNDLE/e.err")" = no ]
+    [ "$(call wait box "e$i")" = 3 ]
+    call delete box "e$i"
+    [ ! -e "$BUNDLE/e.sock" ]
+  done
+  [ "$(ls "/proc/$(cat "$BUNDLE/shim.pid")/fd" | wc -l)" -lt 15 ]
+  run call exec box bad "" '{"cwd":"/","args":["nosuch"]}'
+  run call start box bad
+  [[ $output == *'OCI runtime exec failed: exec: "nosuch": executable file not found'* ]]
+  call kill box 9
+  call wait box
+  call delete box
+}
+lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
+
+@test "a terminal: its size follows, its output is raw" {
+  TTY=true STDIN=attach: start_shim 'sleep 0.5; tty; stty size'
+  call resize box 100 40
+  call start box
+  call resize box 100 40
+  [ "$(call wait box)" = 0 ]
+  jq -r .log "$BUNDLE/log" | tr -d '\r' >"$BUNDLE/text"
+  grep -q /dev/pts/0 "$BUNDLE/text"
+  grep -q '40 100' "$BUNDLE/text"
+  call delete box
+}
+
+@test "pause and resume, pids, connect" {
+  start_shim 'sleep 1000'
+  call start box
+  call pause box
+  [[ $(call state box) == "PAUSED "* ]]
+  run call pause box
+  [[ $output == "9 "* ]]
+  call resume box
+  [[ $(call state box) == "RUNNING "* ]]
+  [ "$(call pids box)" = 1 ]
+  [ "$(call connect box)" = "$(cat "$BUNDLE/shim.pid") $(cat "$BUNDLE/pid")" ]
+  call kill box 15
+  call kill box 9
+  call wait box
+  call delete box
+}
+
+@test "a container that is killed for its memory says so" {
+  edit_config "$BUNDLE" '.linux.resources.memory = {limit: 16777216, swap: 16777216}'
+  start_shim 'x=a; while :; do x=$x$x; done'
+  call start box
+  [ "$(call wait box)" = 137 ]
+  [ "$(jq .oom_killed "$BUNDLE/exit.json")" = true ]
+  call delete box
+}
+
+@test "the log rotates by size" {
+  LOG_OPTIONS='&max-size=2000&max-file=3' start_shim 'i=0; while [ $i -lt 200 ]; do echo "line $i"; i=$((i+1)); sleep 0.001; done'
+  call start box
+  call wait box
+  [ -s "$BUNDLE/log.1" ] && [ -s "$BUNDLE/log.2" ] && [ ! -e "$BUNDLE/log.3" ]
+  cat "$BUNDLE/log.2" "$BUNDLE/log.1" "$BUNDLE/log" | jq -r .log | grep line | tail -1 | grep -q 'line 199'
+  call delete box
+}
+
+@test "it lives without its manager: a caller that is killed loses nothing" {
+  start_shim 'sleep 1; echo later; exit 4'
+  call start box
+  call wait box 3>&- & pid=$!
+  sleep 0.2
+  kill -KILL $pid
+  written() { [ -e "$BUNDLE/exit.json" ]; }
+  eventually written
+  [ "$(jq .exit_status "$BUNDLE/exit.json")" = 4 ]
+  grep -q later "$BUNDLE/log"
+  call delete box
+}
+
+@test "nonsense on the socket ends that connection only" {
+  start_shim 'true'
+  head -c 100000 /dev/urandom | timeout 5 socat - "UNIX-CONNECT:${ADDRESS#unix://}" >/dev/null 2>&1 || [ $? -ne 124 ]
+  [[ $(call state box) == "CREATED "* ]]
+  call start box
+  [ "$(call wait box)" = 0 ]
+  call delete box
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The attach socket of one process: any number of clients that see its output and feed its input.
+// Frames go both ways, integers big-endian:
+//
+//    0     1        4        8
+//   | type | 0 0 0 | length | payload ...
+//
+//   to the client:   1 stdout, 2 stderr         from the client:   0 stdin, length 0: its end
+//
+// A client gets everything from its connection on. When all output is delivered the shim closes the
+// connection.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "shim/json_log.h"
+#include "shim/loop.h"
+
+namespace ocirun::shim {
+
+class AttachServer {
+ public:
+  struct Callbacks {
+    std::function<void(std::string_view data)> input;
+    std::function<void()> input_ended;
+    std::function<void()> drained;  // no client is behind any more
+  };
+
+  // Listens at `path` (mode 0600; the peer must be of our own user).
+  static StatusOr<std::unique_ptr<AttachServer>> Listen(Loop* loop, std::string path,
+                                                        Callbacks callbacks);
+  ~AttachServer();
+  AttachServer(const AttachServer&) = delete;
+  AttachServer& operator=(const AttachServer&) = delete;
+
+  void Send(Stream stream, std::string_view data);
+  // A client has more unsent output than we keep for it: read no more from the process until
+  // `drained`, as long as the client is there.
+  [[nodiscard]] bool IsBehind() const;
+  // No more output: clients are closed as soon as they have got all, new ones at once.
+  void Finish();
+
+ private:
+  struct Client {
+    UniqueFd socket;
+    std::string incoming, outgoing;
+  };
+  using ClientList = std::list<Client>;
+
+  AttachServer(Loop* loop, std::string path, UniqueFd listener, Callbacks callbacks);
+  void Accept();
+  void Serve(ClientList::iterator client, uint32_t events);
+  bool Read(Client* client);
+  bool Flush(Client* client);
+  void Drop(ClientList::iterator client);
+
+  Loop* loop_;
+  std::string path_;
+  UniqueFd listener_;
+  Callbacks callbacks_;
+  ClientList clients_;
+  bool finished_ = false;
+};
+
+}  // namespace ocirun::shim

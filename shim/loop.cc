@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/loop.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+namespace ocirun::shim {
+
+// Orphans of the container that nobody will ask for are forgotten, oldest number first, past this.
+constexpr size_t kMaxEarlyExits = 1024;
+
+StatusOr<std::unique_ptr<Loop>> Loop::Create() {
+  sigset_t mask;
+  ::sigemptyset(&mask);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) ::sigaddset(&mask, signal);
+  if (::sigprocmask(SIG_BLOCK, &mask, nullptr) < 0) return SysError(errno, "sigprocmask");
+  ::signal(SIGPIPE, SIG_IGN);
+  UniqueFd signals(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return SysError(errno, "signalfd");
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return SysError(errno, "epoll_create1");
+  std::unique_ptr<Loop> loop(new Loop(std::move(epoll), std::move(signals)));
+  Loop* raw = loop.get();
+  RETURN_IF_ERROR(loop->Watch(loop->signals_, EPOLLIN, [raw](uint32_t) { raw->HandleSignals(); }));
+  return loop;
+}
+
+Status Loop::Watch(const UniqueFd& fd, uint32_t events, OnReady ready) {
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = fd.get();
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) < 0)
+    return SysError(errno, "epoll_ctl");
+  watches_[fd.get()] = std::move(ready);
+  return absl::OkStatus();
+}
+
+void Loop::Change(const UniqueFd& fd, uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = fd.get();
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd.get(), &event);
+}
+
+void Loop::Forget(const UniqueFd& fd) {
+  if (watches_.erase(fd.get()) != 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+}
+
+void Loop::OnChild(pid_t pid, OnExit exited) {
+  const auto early = early_exits_.find(pid);
+  if (early == early_exits_.end()) {
+    children_[pid] = std::move(exited);
+    return;
+  }
+  const int status = early->second;
+  early_exits_.erase(early);
+  // Not at once: the caller is still setting itself up.
+  After(std::chrono::milliseconds(0), [exited = std::move(exited), status] { exited(status); });
+}
+
+void Loop::After(std::chrono::milliseconds delay, std::function<void()> call) {
+  timers_.emplace(Clock::now() + delay, std::move(call));
+}
+
+void Loop::HandleSignals() {
+  signalfd_siginfo info;
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info)
+    if (info.ssi_signo != SIGCHLD) stopped_ = true;
+  Reap();
+}
+
+void Loop::Reap() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
+    const auto child = children_.find(pid);
+    if (child == children_.end()) {
+      early_exits_[pid] = status;
+      if (early_exits_.size() > kMaxEarlyExits) early_exits_.erase(early_exits_.begin());
+      continue;
+    }
+    const OnExit exited = std::move(child->second);
+    children_.erase(child);
+    exited(status);
+  }
+}
+
+int Loop::UntilNextTimer() const {
+  if (timers_.empty()) return -1;
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - Clock::now());
+  return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
+void Loop::RunTimers() {
+  while (!timers_.empty() && timers_.begin()->first <= Clock::now()) {
+    const std::function<void()> call = std::move(timers_.begin()->second);
+    timers_.erase(timers_.begin());
+    call();
+  }
+}
+
+Status Loop::Run() {
+  std::array<epoll_event, 32> events;
+  while (!stopped_) {
+    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), UntilNextTimer());
+    if (count < 0 && errno != EINTR) return SysError(errno, "epoll_wait");
+    for (int i = 0; i < count; ++i) {
+      // An earlier callback may have forgotten this one.
+      const auto watch = watches_.find(events[i].data.fd);
+      if (watch == watches_.end()) continue;
+      const OnReady ready = watch->second;
+      ready(events[i].events);
+    }
+    RunTimers();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ocirun::shim

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one thread of the shim: an epoll loop with descriptors, timers and children. Everything in
+// this folder runs in it, so nothing needs a lock and nothing may block.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace ocirun::shim {
+
+class Loop {
+ public:
+  using OnReady = std::function<void(uint32_t events)>;
+  using OnExit = std::function<void(int wait_status)>;
+
+  // Blocks SIGCHLD, SIGTERM and SIGINT, which the loop reads from a descriptor, and ignores
+  // SIGPIPE. Must be made before anything is spawned.
+  static StatusOr<std::unique_ptr<Loop>> Create();
+
+  // Calls `ready` while any of `events` (EPOLLIN, ...) holds. `fd` is borrowed: Forget it before it
+  // is closed.
+  Status Watch(const UniqueFd& fd, uint32_t events, OnReady ready);
+  // 0: not now.
+  void Change(const UniqueFd& fd, uint32_t events);
+  void Forget(const UniqueFd& fd);
+
+  // Calls `exited` once the child has ended, also when that was before the call: children of our
+  // children become ours, and their number is learnt late.
+  void OnChild(pid_t pid, OnExit exited);
+
+  void After(std::chrono::milliseconds delay, std::function<void()> call);
+
+  // Until Stop, or SIGTERM or SIGINT.
+  Status Run();
+  void Stop() { stopped_ = true; }
+
+ private:
+  explicit Loop(UniqueFd epoll, UniqueFd signals)
+      : epoll_(std::move(epoll)), signals_(std::move(signals)) {}
+  void HandleSignals();
+  void Reap();
+  void RunTimers();
+  [[nodiscard]] int UntilNextTimer() const;
+
+  using Clock = std::chrono::steady_clock;
+  UniqueFd epoll_, signals_;
+  bool stopped_ = false;
+  std::map<int, OnReady> watches_;
+  std::map<pid_t, OnExit> children_;
+  std::map<pid_t, int> early_exits_;  // nobody has asked for them yet
+  std::multimap<Clock::time_point, std::function<void()>> timers_;
+};
+
+}  // namespace ocirun::shim

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/runtime.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+
+namespace ocirun::shim {
+namespace {
+
+// The last line of level error; empty when there is none.
+std::string LastError(const std::string& log) {
+  const auto text = ReadFile(log);
+  if (!text.ok()) return {};
+  std::string message;
+  for (size_t at = 0; at < text->size();) {
+    const size_t end = std::min(text->find('\n', at), text->size());
+    const auto line = ParseJson(std::string_view(*text).substr(at, end - at));
+    at = end + 1;
+    if (!line.ok() || !line->is_object()) continue;
+    const JsonView view(*line);
+    const auto level = StringOr(view, "level", "");
+    const auto text_of_line = StringOr(view, "msg", "");
+    if (level.ok() && text_of_line.ok() && *level == "error") message = *text_of_line;
+  }
+  return message;
+}
+
+// What runc says becomes the code that callers decide on (shim protocol, section 9).
+StatusCode CodeOf(const std::string& message) {
+  for (const std::string_view gone :
+       {"process already finished", "container not running", "no such process", "does not exist"})
+    if (message.find(gone) != std::string::npos) return StatusCode::kNotFound;
+  return StatusCode::kUnknown;
+}
+
+}  // namespace
+
+StatusOr<pid_t> Runtime::Spawn(const std::vector<std::string>& args,
+                               const Streams::ChildEnds& ends) {
+  ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawnattr_init(&attributes);
+  Undo release([&] {
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::posix_spawnattr_destroy(&attributes);
+  });
+  const UniqueFd* fds[] = {&ends.in, &ends.out, &ends.err};
+  for (int i = 0; i < 3; ++i)
+    ::posix_spawn_file_actions_adddup2(&actions, fds[i]->valid() ? fds[i]->get() : null.get(), i);
+  sigset_t none, all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setsigdefault(&attributes, &all);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  std::vector<std::string> words = {binary_, "--root",       root_, "--log",
+                                    log_,    "--log-format", "json"};
+  words.insert(words.end(), args.begin(), args.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_t pid = 0;
+  const int result =
+      ::posix_spawnp(&pid, binary_.c_str(), &actions, &attributes, argv.data(), environ);
+  if (result != 0) return SysError(result, "exec", binary_);
+  return pid;
+}
+
+Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) const {
+  const int code = sys::ExitCodeOf(wait_status);
+  if (code == 0) return absl::OkStatus();
+  std::string message = LastError(log_);
+  if (message.empty()) message = fmt::format("{} {} exited with status {}", binary_, args[0], code);
+  return Error(CodeOf(message), "{}", message);
+}
+
+void Runtime::Run(std::vector<std::string> args, Streams::ChildEnds ends, Done done) {
+  // Errors of earlier runs must not be taken for this one's.
+  if (PathExists(log_)) IgnoreError(sys::Unlink(log_), "then an old message may be shown");
+  const auto pid = Spawn(args, ends);
+  if (!pid.ok()) return done(pid.status());
+  loop_->OnChild(*pid, [this, args = std::move(args), done = std::move(done)](int wait_status) {
+    done(Failure(args, wait_status));
+  });
+}
+
+}  // namespace ocirun::shim

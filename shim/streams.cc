@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/streams.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/sys/file.h"
+#include "base/sys/socket.h"
+
+namespace ocirun::shim {
+namespace {
+
+constexpr size_t kReadSize = 64 * 1024;
+constexpr size_t kMaxPendingInput = 1 << 20;
+// How long streams stay open after the process has ended without new output: a grandchild that was
+// left in the background keeps the pipe.
+constexpr std::chrono::milliseconds kGrace{1000};
+
+struct PipePair {
+  UniqueFd read, write;
+};
+StatusOr<PipePair> NewPipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) < 0) return SysError(errno, "pipe");
+  return PipePair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+void SetNonBlocking(const UniqueFd& fd) { ::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Streams>> Streams::Create(Loop* loop, Options options, ChildEnds* child,
+                                                   std::function<void()> ended) {
+  std::unique_ptr<Streams> streams(new Streams(loop, std::move(options), std::move(ended)));
+  Streams* raw = streams.get();
+  const StdioUri& output = streams->options_.output;
+  if (!output.log_path.empty()) {
+    ASSIGN_OR_RETURN(streams->log_,
+                     JsonLog::Open(output.log_path, output.max_size, output.max_file));
+  }
+  if (!output.attach_path.empty()) {
+    ASSIGN_OR_RETURN(
+        streams->attach_,
+        AttachServer::Listen(loop, output.attach_path,
+                             {.input = [raw](std::string_view data) { raw->WriteInput(data); },
+                              .input_ended = [raw] { raw->CloseInput(); },
+                              .drained = [raw] { raw->PauseOrResume(); }}));
+  }
+  RETURN_IF_ERROR(streams->options_.terminal ? streams->ListenForConsole()
+                                             : streams->OpenPipes(child));
+  return streams;
+}
+
+Streams::Streams(Loop* loop, Options options, std::function<void()> on_end)
+    : loop_(loop), options_(std::move(options)), on_end_(std::move(on_end)) {
+  sources_[1].stream = Stream::kStderr;
+}
+
+Streams::~Streams() {
+  for (Source& source : sources_)
+    if (source.fd) loop_->Forget(source.fd);
+  if (input_watched_) loop_->Forget(input_);
+  if (console_listener_) {
+    loop_->Forget(console_listener_);
+    IgnoreError(sys::Unlink(options_.console_socket), "removed when the console came");
+  }
+}
+
+Status Streams::OpenPipes(ChildEnds* child) {
+  UniqueFd* ends[] = {&child->out, &child->err};
+  for (int i = 0; i < 2; ++i) {
+    ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
+    sources_[i].fd = std::move(pipe.read);
+    *ends[i] = std::move(pipe.write);
+    RETURN_IF_ERROR(WatchSource(&sources_[i]));
+  }
+  if (!options_.open_stdin) {
+    ASSIGN_OR_RETURN(child->in, sys::Open("/dev/null", O_RDONLY));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
+  child->in = std::move(pipe.read);
+  input_ = std::move(pipe.write);
+  SetNonBlocking(input_);
+  return absl::OkStatus();
+}
+
+Status Streams::ListenForConsole() {
+  ASSIGN_OR_RETURN(console_listener_,
+                   sys::ListenUnix(options_.console_socket, SOCK_STREAM | SOCK_NONBLOCK));
+  return loop_->Watch(console_listener_, EPOLLIN, [this](uint32_t) { ReceiveConsole(); });
+}
+
+void Streams::ReceiveConsole() {
+  auto connection = sys::Accept(console_listener_);
+  if (!connection.ok()) return;
+  // The runtime connects long before it has a terminal to send: wait for it in the loop.
+  auto held = std::make_shared<UniqueFd>(std::move(*connection));
+  loop_->Forget(console_listener_);
+  console_listener_.Reset();
+  IgnoreError(sys::Unlink(options_.console_socket), "one connection is all there is");
+  const auto on_master = [this, held, alive = std::weak_ptr<int>(alive_)](uint32_t) {
+    loop_->Forget(*held);
+    if (alive.expired()) return;
+    auto master = sys::ReceiveFd(*held);
+    if (!master.ok()) return;  // the runtime failed, and says so itself
+    sources_[0].fd = std::move(*master);
+    IgnoreError(WatchSource(&sources_[0]), "without it the terminal stays silent");
+    FlushInput();
+  };
+  IgnoreError(loop_->Watch(*held, EPOLLIN, on_master),
+              "the runtime then fails to hand its console over");
+}
+
+Status Streams::WatchSource(Source* source) {
+  SetNonBlocking(source->fd);
+  return loop_->Watch(source->fd, EPOLLIN, [this, source](uint32_t events) {
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) ReadSource(source);
+    if (source->fd && (events & EPOLLOUT) != 0) FlushInput();
+  });
+}
+
+// One read a turn, so that other streams and calls have theirs.
+void Streams::ReadSource(Source* source) {
+  if (!ReadOnce(source)) CloseSource(source);
+  PauseOrResume();
+  CheckEnd();
+}
+
+// False at the end of the stream.
+bool Streams::ReadOnce(Source* source) {
+  std::array<char, kReadSize> buffer;
+  const ssize_t n =
+      sys::RetryEintr([&] { return ::read(source->fd.get(), buffer.data(), buffer.size()); });
+  if (n < 0) return errno == EAGAIN;  // EIO: a terminal that nobody has open
+  if (n == 0) return false;
+  Deliver(source->stream, {buffer.data(), static_cast<size_t>(n)});
+  return true;
+}
+
+void Streams::CloseSource(Source* source) {
+  loop_->Forget(source->fd);
+  source->fd.Reset();
+}
+
+void Streams::Deliver(Stream stream, std::string_view data) {
+  // A full disk must not stop the container: what can't be written is counted.
+  if (log_ && !log_->Append(stream, data, NowUnixNanos()).ok()) ++lost_lines_;
+  if (attach_) attach_->Send(stream, data);
+}
+
+void Streams::PauseOrResume() {
+  const bool pause = attach_ && attach_->IsBehind();
+  if (pause == paused_) return;
+  paused_ = pause;
+  for (Source& source : sources_) {
+    if (!source.fd) continue;
+    // Not with an empty set of events: the end of a pipe is told whatever one asks for.
+    if (paused_) {
+      loop_->Forget(source.fd);
+    } else {
+      IgnoreError(WatchSource(&source), "it was watched before");
+    }
+  }
+}
+
+void Streams::WriteInput(std::string_view data) {
+  if (!options_.open_stdin || input_ended_) return;
+  // A process that does not read: a client may not fill our memory for it.
+  if (pending_input_.size() + data.size() > kMaxPendingInput) return;
+  pending_input_ += data;
+  FlushInput();
+}
+
+void Streams::FlushInput() {
+  UniqueFd& to = options_.terminal ? sources_[0].fd : input_;
+  if (!to) return;
+  while (!pending_input_.empty()) {
+    const ssize_t n = sys::RetryEintr(
+        [&] { return ::write(to.get(), pending_input_.data(), pending_input_.size()); });
+    if (n < 0 && errno != EAGAIN) pending_input_.clear();  // nobody reads any more
+    if (n < 0) break;
+    pending_input_.erase(0, static_cast<size_t>(n));
+  }
+  if (options_.terminal) {
+    if (!paused_) loop_->Change(to, EPOLLIN | (pending_input_.empty() ? 0 : uint32_t{EPOLLOUT}));
+    return;
+  }
+  if (!pending_input_.empty() && !input_watched_) {
+    input_watched_ = loop_->Watch(to, EPOLLOUT, [this](uint32_t) { FlushInput(); }).ok();
+  } else if (pending_input_.empty() && input_watched_) {
+    loop_->Forget(to);
+    input_watched_ = false;
+  }
+  if (pending_input_.empty() && input_ended_) input_.Reset();
+}
+
+void Streams::CloseInput() {
+  if (input_ended_) return;
+  // A terminal has no end of input but the character that its user types.
+  if (options_.terminal) return;
+  input_ended_ = true;
+  FlushInput();
+}
+
+Status Streams::Resize(uint32_t width, uint32_t height) {
+  if (!options_.terminal || !sources_[0].fd) return absl::OkStatus();
+  const winsize size{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
+  if (::ioctl(sources_[0].fd.get(), TIOCSWINSZ, &size) < 0)
+    return SysError(errno, "ioctl TIOCSWINSZ");
+  return absl::OkStatus();
+}
+
+void Streams::ProcessEnded() {
+  process_ended_ = true;
+  CheckEnd();
+  if (ended_) return;
+  loop_->After(kGrace, [this, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired() || ended_) return;
+    if (paused_) return ProcessEnded();  // a client is behind: its output is not thrown away
+    for (Source& source : sources_) {
+      if (!source.fd) continue;
+      // What has come until now counts; what a leftover of the process writes later does not.
+      for (size_t total = 0; total < kMaxPendingInput; total += kReadSize) {
+        pollfd readable{source.fd.get(), POLLIN, 0};
+        if (::poll(&readable, 1, 0) <= 0 || !ReadOnce(&source)) break;
+      }
+      CloseSource(&source);
+    }
+    CheckEnd();
+  });
+}
+
+void Streams::CheckEnd() {
+  if (ended_ || !process_ended_ || sources_[0].fd || sources_[1].fd) return;
+  ended_ = true;
+  if (log_ && !log_->Finish(NowUnixNanos()).ok()) ++lost_lines_;
+  if (attach_) attach_->Finish();
+  on_end_();
+}
+
+}  // namespace ocirun::shim

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "shim/attach.h"
+#include "shim/json_log.h"
+#include "shim/loop.h"
+#include "shim/stdio_uri.h"
+
+namespace ocirun::shim {
+
+// The standard streams of one process: reads its output, writes the log, feeds attach clients and
+// its input. The only thing that holds the process up is its own pipe, while an attach client that
+// is connected is behind.
+class Streams {
+ public:
+  struct Options {
+    bool terminal = false;
+    bool open_stdin = false;
+    StdioUri output;
+    std::string console_socket;  // path to make, with a terminal
+  };
+  // The ends that the runtime program gets as 0, 1 and 2; they are closed once it is spawned.
+  struct ChildEnds {
+    UniqueFd in, out, err;
+  };
+
+  // `ended` is called once, when all output was read.
+  static StatusOr<std::unique_ptr<Streams>> Create(Loop* loop, Options options, ChildEnds* child,
+                                                   std::function<void()> ended);
+  ~Streams();
+  Streams(const Streams&) = delete;
+  Streams& operator=(const Streams&) = delete;
+
+  void CloseInput();
+  Status Resize(uint32_t width, uint32_t height);
+  // The process has ended: what is in its pipes is read, and then the streams end, though somebody
+  // else may still hold them open.
+  void ProcessEnded();
+  [[nodiscard]] bool ended() const { return ended_; }
+
+ private:
+  struct Source {
+    UniqueFd fd;
+    Stream stream = Stream::kStdout;
+  };
+  Streams(Loop* loop, Options options, std::function<void()> on_end);
+  Status OpenPipes(ChildEnds* child);
+  Status ListenForConsole();
+  void ReceiveConsole();
+  Status WatchSource(Source* source);
+  void ReadSource(Source* source);
+  bool ReadOnce(Source* source);
+  void CloseSource(Source* source);
+  void Deliver(Stream stream, std::string_view data);
+  void PauseOrResume();
+  void WriteInput(std::string_view data);
+  void FlushInput();
+  void CheckEnd();
+
+  Loop* loop_;
+  Options options_;
+  std::function<void()> on_end_;
+  std::unique_ptr<JsonLog> log_;
+  std::unique_ptr<AttachServer> attach_;
+  Source sources_[2];
+  UniqueFd input_;  // pipe; with a terminal the first source is read and written
+  std::string pending_input_;
+  bool input_watched_ = false, input_ended_ = false;
+  UniqueFd console_listener_;
+  bool paused_ = false, process_ended_ = false, ended_ = false;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();  // timers outlive this; they look here
+  uint64_t lost_lines_ = 0;                               // writes that the log's disk refused
+};
+
+}  // namespace ocirun::shim

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// usage: shimctl ADDRESS create ID BUNDLE RUNTIME ROOT STDOUT [STDIN [tty]]
+//        shimctl ADDRESS start|wait|delete ID [EXEC]       wait prints the exit status
+//        shimctl ADDRESS state ID [EXEC]                   prints status and pid
+//        shimctl ADDRESS kill ID SIGNAL [EXEC]
+//        shimctl ADDRESS exec ID EXEC STDOUT PROCESS-JSON
+//        shimctl ADDRESS resize ID WIDTH HEIGHT
+//        shimctl ADDRESS pids|pause|resume|connect ID
+//        shimctl ADDRESS shutdown ID
+//        shimctl attach SOCKET                             stdin to frames, frames to stdout/stderr
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+
+#include "base/sys/file.h"
+#include "base/sys/socket.h"
+#include "containerd/runc_options.pb.h"
+#include "containerd/task.pb.h"
+#include "proto/ttrpc/client.h"
+
+namespace ocirun {
+namespace {
+
+namespace task = containerd::task::v3;
+using Args = std::vector<std::string>;
+
+std::string Arg(const Args& args, size_t i) { return i < args.size() ? args[i] : ""; }
+
+uint32_t Number(const std::string& text) {
+  uint32_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+Status Print(const std::string& text) {
+  UniqueFd out(1);
+  const Status status = sys::WriteAll(out, text + "\n");
+  (void)out.Release();
+  return status;
+}
+
+template <typename Request>
+Request ForProcess(const Args& args) {
+  Request request;
+  request.set_id(Arg(args, 2));
+  request.set_exec_id(Arg(args, 3));
+  return request;
+}
+
+Status Create(ttrpc::Client* client, const Args& args) {
+  task::CreateTaskRequest request;
+  containerd::runc::v1::Options options;
+  request.set_id(Arg(args, 2));
+  request.set_bundle(Arg(args, 3));
+  options.set_binary_name(Arg(args, 4));
+  options.set_root(Arg(args, 5));
+  request.mutable_options()->set_value(options.SerializeAsString());
+  request.set_stdout(Arg(args, 6));
+  request.set_stdin(Arg(args, 7));
+  request.set_terminal(Arg(args, 8) == "tty");
+  task::CreateTaskResponse response;
+  RETURN_IF_ERROR(client->Call("containerd.task.v3.Task", "Create", request, &response));
+  return Print(std::to_string(response.pid()));
+}
+
+Status Call(ttrpc::Client* client, const Args& args) {
+  constexpr char kService[] = "containerd.task.v2.Task";
+  const std::string& command = args[1];
+  if (command == "create") return Create(client, args);
+  if (command == "start")
+    return client->Call(kService, "Start", ForProcess<task::StartRequest>(args), nullptr);
+  if (command == "delete")
+    return client->Call(kService, "Delete", ForProcess<task::DeleteRequest>(args), nullptr);
+  if (command == "wait") {
+    task::WaitResponse response;
+    RETURN_IF_ERROR(client->Call(kService, "Wait", ForProcess<task::WaitRequest>(args), &response));
+    return Print(std::to_string(response.exit_status()));
+  }
+  if (command == "state") {
+    task::StateResponse response;
+    RETURN_IF_ERROR(
+        client->Call(kService, "State", ForProcess<task::StateRequest>(args), &response));
+    return Print(fmt::format("{} {}", containerd::v1::types::Status_Name(response.status()),
+                             response.pid()));
+  }
+  if (command == "kill") {
+    task::KillRequest request;
+    request.set_id(Arg(args, 2));
+    request.set_signal(Number(Arg(args, 3)));
+    request.set_exec_id(Arg(args, 4));
+    return client->Call(kService, "Kill", request, nullptr);
+  }
+  if (command == "exec") {
+    task::ExecProcessRequest request;
+    request.set_id(Arg(args, 2));
+    request.set_exec_id(Arg(args, 3));
+    request.set_stdout(Arg(args, 4));
+    request.mutable_spec()->set_value(Arg(args, 5));
+    return client->Call(kService, "Exec", request, nullptr);
+  }
+  if (command == "resize") {
+    task::ResizePtyRequest request;
+    request.set_id(Arg(args, 2));
+    request.set_width(Number(Arg(args, 3)));
+    request.set_height(Number(Arg(args, 4)));
+    return client->Call(kService, "ResizePty", request, nullptr);
+  }
+  if (command == "pids") {
+    task::PidsRequest request;
+    request.set_id(Arg(args, 2));
+    task::PidsResponse response;
+    RETURN_IF_ERROR(client->Call(kService, "Pids", request, &response));
+    return Print(std::to_string(response.processes_size()));
+  }
+  if (command == "connect") {
+    task::ConnectRequest request;
+    request.set_id(Arg(args, 2));
+    task::ConnectResponse response;
+    RETURN_IF_ERROR(client->Call(kService, "Connect", request, &response));
+    return Print(fmt::format("{} {}", response.shim_pid(), response.task_pid()));
+  }
+  task::ShutdownRequest request;  // Pause and Resume have its first field, too
+  request.set_id(Arg(args, 2));
+  const std::string method = command == "pause"      ? "Pause"
+                             : command == "resume"   ? "Resume"
+                             : command == "shutdown" ? "Shutdown"
+                                                     : "";
+  if (method.empty()) return InvalidArgument("unknown command {:?}", command);
+  return client->Call(kService, method, request, nullptr);
+}
+
+Status Attach(const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(path, SOCK_STREAM));
+  std::string frames;
+  std::array<char, 16384> buffer;
+  bool input = true;
+  for (;;) {
+    pollfd fds[] = {{socket.get(), POLLIN, 0}, {input ? 0 : -1, POLLIN, 0}};
+    if (::poll(fds, 2, -1) < 0) return SysError(errno, "poll");
+    if (fds[1].revents != 0) {
+      const ssize_t n = ::read(0, buffer.data(), buffer.size());
+      std::string frame(8, '\0');
+      for (int i = 0; n > 0 && i < 4; ++i) frame[4 + i] = static_cast<char>(n >> (24 - 8 * i));
+      if (n > 0) frame.append(buffer.data(), static_cast<size_t>(n));
+      input = n > 0;
+      RETURN_IF_ERROR(sys::WriteAll(socket, frame));
+    }
+    if (fds[0].revents == 0) continue;
+    const ssize_t n = ::read(socket.get(), buffer.data(), buffer.size());
+    if (n <= 0) return absl::OkStatus();
+    frames.append(buffer.data(), static_cast<size_t>(n));
+    while (frames.size() >= 8) {
+      size_t length = 0;
+      for (int i = 4; i < 8; ++i) length = length << 8 | static_cast<unsigned char>(frames[i]);
+      if (frames.size() < 8 + length) break;
+      UniqueFd out(frames[0]);  // 1 and 2 are stdout and stderr
+      RETURN_IF_ERROR(sys::WriteAll(out, std::string_view(frames).substr(8, length)));
+      (void)out.Release();
+      frames.erase(0, 8 + length);
+    }
+  }
+}
+
+Status Run(const Args& args) {
+  if (args.size() < 2) return InvalidArgument("usage: shimctl ADDRESS COMMAND ...");
+  if (args[0] == "attach") return Attach(args[1]);
+  ASSIGN_OR_RETURN(const auto client, ttrpc::Client::Connect(args[0]));
+  return Call(client.get(), args);
+}
+
+}  // namespace
+}  // namespace ocirun
+
+int main(int argc, char** argv) {
+  const ocirun::Status status = ocirun::Run({argv + 1, argv + argc});
+  if (status.ok()) return 0;
+  fmt::print(stderr, "{} {}\n", static_cast<int>(status.code()), ocirun::MessageOf(status));
+  return 1;
+}
