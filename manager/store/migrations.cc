@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/store/migrations.h"
+
+namespace ocirun::store {
+
+const std::vector<Migration>& Migrations() {
+  static const std::vector<Migration> migrations = {
+      {1,
+       "images",
+       {// id: digest of the configuration; manifest: digest of the manifest that was unpacked.
+        "CREATE TABLE images (id TEXT PRIMARY KEY, manifest TEXT NOT NULL, created INTEGER NOT "
+        "NULL) "
+        "STRICT",
+        // chain_id: of this layer on all below; blob: as downloaded; size: bytes unpacked.
+        "CREATE TABLE layers (chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL, blob TEXT NOT "
+        "NULL, "
+        "size INTEGER NOT NULL) STRICT",
+        "CREATE TABLE image_layers (image TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, "
+        "position INTEGER NOT NULL, chain_id TEXT NOT NULL REFERENCES layers(chain_id), "
+        "PRIMARY KEY (image, position)) STRICT",
+        // name: normalised reference; target: digest of the manifest or index that it names.
+        "CREATE TABLE image_references (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES "
+        "images(id) ON DELETE CASCADE, target TEXT NOT NULL, tagged INTEGER NOT NULL) STRICT",
+        "CREATE INDEX image_references_image ON image_references(image)"}},
+  };
+  return migrations;
+}
+
+}  // namespace ocirun::store
