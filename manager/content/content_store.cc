@@ -13,8 +13,7 @@ namespace ocirun::content {
 
 StatusOr<BlobFeed::Seen> BlobFeed::WaitBeyond(uint64_t offset, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  const bool there =
-      changed_.wait(lock, stop, [&] { return finished_ || available_ > offset; });
+  const bool there = changed_.wait(lock, stop, [&] { return finished_ || available_ > offset; });
   if (!there) return Error(StatusCode::kCancelled, "context canceled");
   RETURN_IF_ERROR(status_);
   return Seen{.available = available_, .whole = finished_};
@@ -44,8 +43,9 @@ Status BlobWriter::Resume() {
   ASSIGN_OR_RETURN(file_, sys::Open(store_->IngestPath(digest_), O_RDWR | O_CREAT, 0600));
   std::string buffer(1 << 18, '\0');
   for (;;) {
-    const ssize_t n = sys::RetryEintr(
-        [&] { return pread(file_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset_)); });
+    const ssize_t n = sys::RetryEintr([&] {
+      return pread(file_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset_));
+    });
     if (n < 0) return SysError(errno, "read", store_->IngestPath(digest_));
     if (n == 0) break;
     hash_->Update(std::string_view(buffer).substr(0, static_cast<size_t>(n)));
@@ -105,8 +105,7 @@ StatusOr<std::unique_ptr<ContentStore>> ContentStore::Open(const std::string& ro
   RETURN_IF_ERROR(MakeDirs(root + "/ingest", 0700));
   if (!PathExists(root + "/oci-layout")) {
     RETURN_IF_ERROR(WriteFileAtomic(root + "/oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
-    RETURN_IF_ERROR(
-        WriteFileAtomic(root + "/index.json", R"({"schemaVersion":2,"manifests":[]})"));
+    RETURN_IF_ERROR(WriteFileAtomic(root + "/index.json", R"({"schemaVersion":2,"manifests":[]})"));
   }
   return std::unique_ptr<ContentStore>(new ContentStore(root));
 }
@@ -175,11 +174,13 @@ StatusOr<std::vector<std::string>> ContentStore::List() const {
   return digests;
 }
 
-Status ContentStore::RemoveIngests() {
+Status ContentStore::RemoveIngests(UnixNanos before) {
   const std::lock_guard lock(mutex_);
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(root_ + "/ingest", error)) {
     if (writing_.contains("sha256:" + entry.path().filename().string())) continue;
+    ASSIGN_OR_RETURN(const struct stat info, sys::StatPath(entry.path().string()));
+    if (info.st_mtim.tv_sec * 1'000'000'000LL >= before) continue;
     RETURN_IF_ERROR(sys::Unlink(entry.path().string()));
   }
   return error ? SysError(error.value(), "list", root_ + "/ingest") : absl::OkStatus();

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/time.h"
 #include "base/unique_fd.h"
 #include "manager/content/digest.h"
 
@@ -100,8 +101,8 @@ class ContentStore {
   Status Remove(std::string_view digest);
   // Digests of all whole blobs.
   [[nodiscard]] StatusOr<std::vector<std::string>> List() const;
-  // Removes what interrupted downloads left and nobody writes.
-  Status RemoveIngests();
+  // Removes what interrupted downloads left before `before` and nobody writes.
+  Status RemoveIngests(UnixNanos before);
 
  private:
   friend class BlobWriter;

@@ -13,9 +13,7 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
 
 Sha256::~Sha256() { EVP_MD_CTX_free(context_); }
 
-void Sha256::Update(std::string_view data) {
-  EVP_DigestUpdate(context_, data.data(), data.size());
-}
+void Sha256::Update(std::string_view data) { EVP_DigestUpdate(context_, data.data(), data.size()); }
 
 std::string Sha256::Finish() {
   std::array<unsigned char, 32> hash{};

@@ -23,7 +23,8 @@ class Scanner {
   explicit Scanner(std::string_view text) : text_(text) {}
 
   void SkipSeparators() {
-    while (!text_.empty() && (text_.front() == ' ' || text_.front() == '\t' || text_.front() == ','))
+    while (!text_.empty() &&
+           (text_.front() == ' ' || text_.front() == '\t' || text_.front() == ','))
       text_.remove_prefix(1);
   }
   bool Take(char c) {

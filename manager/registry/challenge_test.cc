@@ -6,9 +6,9 @@
 namespace ocirun::registry {
 
 TEST_CASE("challenges of registries") {
-  const auto challenge = ChooseChallenge(
-      {"Basic realm=\"x\"",
-       "bearer Realm=\"https://auth.example/token\",service=\"a \\\"b\\\"\",scope=\"repository:a/b:pull\""});
+  const auto challenge = ChooseChallenge({"Basic realm=\"x\"",
+                                          "bearer Realm=\"https://auth.example/token\",service=\"a "
+                                          "\\\"b\\\"\",scope=\"repository:a/b:pull\""});
   REQUIRE(challenge);
   CHECK(challenge->scheme == "bearer");
   CHECK(challenge->parameters.at("realm") == "https://auth.example/token");

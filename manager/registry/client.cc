@@ -106,8 +106,8 @@ Status RegistryClient::TryEndpoints(const F& attempt) {
     Status status = attempt(endpoint);
     if (status.ok()) return status;
     const bool last = &endpoint == &endpoints_.back();
-    const bool mirror = &endpoint - endpoints_.data() <
-                        static_cast<std::ptrdiff_t>(options_.mirrors.size());
+    const bool mirror =
+        &endpoint - endpoints_.data() < static_cast<std::ptrdiff_t>(options_.mirrors.size());
     const bool unreached = status.code() == StatusCode::kUnavailable;
     if (first.ok() || (!mirror && !unreached)) first = status;
     if (last || (!mirror && !unreached) || status.code() == StatusCode::kCancelled) return first;
@@ -165,8 +165,8 @@ StatusOr<std::string> RegistryClient::FetchToken(const Challenge& challenge,
   };
   const std::string realm = parameter("realm");
   if (!realm.starts_with("https://") && !(endpoint.insecure && realm.starts_with("http://"))) {
-    return Error(StatusCode::kUnauthenticated,
-                 "the registry names a token server without TLS: {}", realm);
+    return Error(StatusCode::kUnauthenticated, "the registry names a token server without TLS: {}",
+                 realm);
   }
   std::string scope = parameter("scope");
   if (scope.empty()) scope = "repository:" + reference_.path + ":pull";
@@ -174,9 +174,9 @@ StatusOr<std::string> RegistryClient::FetchToken(const Challenge& challenge,
   if (!credentials_.identity_token.empty()) {
     request.method = "POST";
     request.url = realm;
-    request.form = fmt::format("grant_type=refresh_token&service={}&client_id=ocid&scope={}&refresh_token={}",
-                               UrlEncode(parameter("service")), UrlEncode(scope),
-                               UrlEncode(credentials_.identity_token));
+    request.form = fmt::format(
+        "grant_type=refresh_token&service={}&client_id=ocid&scope={}&refresh_token={}",
+        UrlEncode(parameter("service")), UrlEncode(scope), UrlEncode(credentials_.identity_token));
   } else {
     request.url = fmt::format("{}{}service={}&scope={}", realm,
                               realm.find('?') == std::string::npos ? "?" : "&",

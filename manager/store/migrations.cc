@@ -22,6 +22,18 @@ const std::vector<Migration>& Migrations() {
         "CREATE TABLE image_references (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES "
         "images(id) ON DELETE CASCADE, target TEXT NOT NULL, tagged INTEGER NOT NULL) STRICT",
         "CREATE INDEX image_references_image ON image_references(image)"}},
+      {2,
+       "containers",
+       {// record: the Container message as JSON; image: id, which may be gone (rmi --force).
+        "CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image TEXT NOT "
+        "NULL, running INTEGER NOT NULL, created INTEGER NOT NULL, record TEXT NOT NULL) STRICT",
+        "CREATE INDEX containers_image ON containers(image)",
+        // A layer that a container uses stays, also without its image.
+        "CREATE TABLE container_layers (container TEXT NOT NULL REFERENCES containers(id) ON "
+        "DELETE CASCADE, position INTEGER NOT NULL, chain_id TEXT NOT NULL REFERENCES "
+        "layers(chain_id), PRIMARY KEY (container, position)) STRICT",
+        "CREATE INDEX container_layers_chain ON container_layers(chain_id)",
+        "CREATE INDEX image_layers_chain ON image_layers(chain_id)"}},
   };
   return migrations;
 }
