@@ -52,7 +52,11 @@ Status BlobWriter::Resume() {
     offset_ += static_cast<uint64_t>(n);
   }
   // Longer than it may be: not ours to go on with.
-  return offset_ > size_ ? Restart() : absl::OkStatus();
+  if (offset_ <= size_) return absl::OkStatus();
+  if (ftruncate(file_.get(), 0) != 0) {
+    return SysError(errno, "truncate", store_->IngestPath(digest_));
+  }
+  return Restart();
 }
 
 Status BlobWriter::Write(std::string_view data) {
@@ -75,10 +79,9 @@ Status BlobWriter::Write(std::string_view data) {
   return absl::OkStatus();
 }
 
+// The old bytes stay until they are written over: a reader may be among them, and a blob's bytes
+// are the same each time.
 Status BlobWriter::Restart() {
-  if (ftruncate(file_.get(), 0) != 0) {
-    return SysError(errno, "truncate", store_->IngestPath(digest_));
-  }
   offset_ = 0;
   hash_ = std::make_unique<Sha256>();
   return absl::OkStatus();

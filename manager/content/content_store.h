@@ -64,7 +64,7 @@ class BlobWriter {
   [[nodiscard]] const UniqueFd& file() const { return file_; }
   // ResourceExhausted when the disk is full or more than the announced size comes.
   Status Write(std::string_view data);
-  // Drops what was written: the server began at the start again.
+  // Begins at the start again, as the server did.
   Status Restart();
   // DataLoss when size or digest do not match; the bytes are then removed.
   Status Commit();
