@@ -34,6 +34,13 @@ const std::vector<Migration>& Migrations() {
         "layers(chain_id), PRIMARY KEY (container, position)) STRICT",
         "CREATE INDEX container_layers_chain ON container_layers(chain_id)",
         "CREATE INDEX image_layers_chain ON image_layers(chain_id)"}},
+      {3,
+       "networks",
+       {"CREATE TABLE networks (name TEXT PRIMARY KEY, id TEXT NOT NULL, subnet TEXT NOT NULL) "
+        "STRICT",
+        // address: IPv4, as a number in host order. One a container.
+        "CREATE TABLE addresses (address INTEGER PRIMARY KEY, container TEXT NOT NULL UNIQUE) "
+        "STRICT"}},
   };
   return migrations;
 }

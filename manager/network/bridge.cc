@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/network/bridge.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "base/sys/file.h"
+#include "manager/network/netlink.h"
+#include "manager/network/netns.h"
+
+namespace ocirun::network {
+namespace {
+
+// Docker's words, which tools match.
+Status PortTaken(const PortMapping& mapping) {
+  return FailedPrecondition("Bind for {}:{} failed: port is already allocated",
+                            mapping.host_ip.empty() ? "0.0.0.0" : mapping.host_ip,
+                            mapping.host_port);
+}
+
+std::string MacOf(uint32_t address) {
+  return fmt::format("02:42:{:02x}:{:02x}:{:02x}:{:02x}", address >> 24, (address >> 16) & 255,
+                     (address >> 8) & 255, address & 255);
+}
+
+bool Overlap(const std::pair<uint32_t, uint32_t>& a, const std::pair<uint32_t, uint32_t>& b) {
+  const uint32_t prefix = std::min(a.second, b.second);
+  const uint32_t mask = prefix == 0 ? 0 : ~uint32_t{0} << (32 - prefix);
+  return (a.first & mask) == (b.first & mask);
+}
+
+// Binds, and listens for tcp: a bound socket that does not listen lets others bind beside it.
+StatusOr<UniqueFd> BindPort(const PortMapping& mapping, uint16_t port) {
+  const bool tcp = mapping.protocol == "tcp";
+  UniqueFd socket_fd(socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0));
+  if (!socket_fd.valid()) return SysError(errno, "socket", mapping.protocol);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  const std::string ip = mapping.host_ip.empty() ? "0.0.0.0" : mapping.host_ip;
+  if (inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) {
+    return InvalidArgument("invalid IP address: {}", ip);
+  }
+  const int on = 1;
+  if (tcp) setsockopt(socket_fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+    return SysError(errno, "bind", fmt::format("{}:{}", ip, port));
+  }
+  if (tcp && listen(socket_fd.get(), 1) != 0) {
+    return SysError(errno, "listen", fmt::format("{}:{}", ip, port));
+  }
+  return socket_fd;
+}
+
+StatusOr<uint16_t> PortOf(const UniqueFd& socket_fd) {
+  sockaddr_in address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return SysError(errno, "getsockname", "");
+  }
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+StatusOr<std::pair<uint32_t, uint32_t>> ParseSubnet(const std::string& text) {
+  const size_t slash = text.find('/');
+  const std::string host = text.substr(0, slash);
+  uint32_t prefix = 32;
+  in_addr address{};
+  if (slash != std::string::npos) {
+    const char* end = text.data() + text.size();
+    if (std::from_chars(text.data() + slash + 1, end, prefix).ptr != end || prefix > 32) {
+      return InvalidArgument("invalid subnet \"{}\"", text);
+    }
+  }
+  if (inet_pton(AF_INET, host.c_str(), &address) != 1) {
+    return InvalidArgument("invalid subnet \"{}\"", text);
+  }
+  return std::pair{ntohl(address.s_addr), prefix};
+}
+
+std::string FormatIpv4(uint32_t address) {
+  return fmt::format("{}.{}.{}.{}", address >> 24, (address >> 16) & 255, (address >> 8) & 255,
+                     address & 255);
+}
+
+StatusOr<std::string> FirstFreeSubnet(const std::vector<std::string>& routes) {
+  std::vector<std::string> pools;
+  for (int second = 17; second < 32; ++second)
+    pools.push_back(fmt::format("172.{}.0.0/16", second));
+  for (int third = 0; third < 256; third += 16) {
+    pools.push_back(fmt::format("192.168.{}.0/20", third));
+  }
+  for (const std::string& pool : pools) {
+    const auto subnet = *ParseSubnet(pool);
+    const bool taken = std::any_of(routes.begin(), routes.end(), [&](const std::string& route) {
+      const auto other = ParseSubnet(route);
+      return other.ok() && Overlap(subnet, *other);
+    });
+    if (!taken) return pool;
+  }
+  return Error(StatusCode::kResourceExhausted,
+               "no private subnet is free: set network.subnet in ocid.yaml");
+}
+
+StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Open(BridgeOptions options,
+                                                             store::Database* database) {
+  if (options.bridge_name.empty()) options.bridge_name = "ocid-" + options.instance;
+  if (options.bridge_name.size() > 15) {
+    return InvalidArgument("network.bridge: \"{}\" is longer than 15 characters",
+                           options.bridge_name);
+  }
+  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(options), database));
+  RETURN_IF_ERROR(network->Load());
+  return network;
+}
+
+Status BridgeNetwork::Load() {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_->Query("SELECT id, subnet FROM networks WHERE name = 'bridge'"));
+  if (!rows.empty()) {
+    id_ = rows[0].Text(0);
+    subnet_ = rows[0].Text(1);
+  } else {
+    id_ = RandomHex(32);
+    RETURN_IF_ERROR(ChooseSubnet());
+    RETURN_IF_ERROR(database_->Execute(
+        "INSERT INTO networks (name, id, subnet) VALUES ('bridge', ?, ?)", {id_, subnet_}));
+  }
+  ASSIGN_OR_RETURN(const auto parsed, ParseSubnet(subnet_));
+  prefix_ = parsed.second;
+  if (prefix_ > 29 || prefix_ < 8) {
+    return InvalidArgument("network.subnet: {} must have a prefix of 8 to 29", subnet_);
+  }
+  gateway_ = FormatIpv4(parsed.first + 1);
+  return absl::OkStatus();
+}
+
+Status BridgeNetwork::ChooseSubnet() {
+  if (!options_.subnet.empty()) {
+    subnet_ = options_.subnet;
+    return ParseSubnet(subnet_).status();
+  }
+  ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
+  ASSIGN_OR_RETURN(const auto routes, netlink->ListRoutes());
+  ASSIGN_OR_RETURN(subnet_, FirstFreeSubnet(routes));
+  return absl::OkStatus();
+}
+
+Status BridgeNetwork::EnsureBridge() {
+  const std::string& name = options_.bridge_name;
+  ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
+  ASSIGN_OR_RETURN(const bool there, netlink->HasLink(name));
+  if (there) return absl::OkStatus();
+  RETURN_IF_ERROR(netlink->AddBridge(name));
+  Undo remove([&] { IgnoreError(netlink->DeleteLink(name), "half made"); });
+  RETURN_IF_ERROR(netlink->AddAddress(name, fmt::format("{}/{}", gateway_, prefix_)));
+  RETURN_IF_ERROR(netlink->SetUp(name));
+  // 127.0.0.1:<published> goes over the bridge: the kernel calls that martian unless told.
+  RETURN_IF_ERROR(WriteFile("/proc/sys/net/ipv4/conf/" + name + "/route_localnet", "1"));
+  RETURN_IF_ERROR(WriteFile("/proc/sys/net/ipv4/ip_forward", "1"));
+  remove.Release();
+  return absl::OkStatus();
+}
+
+Status BridgeNetwork::ApplyRules() {
+  FirewallState state{
+      .table = Table(), .bridge = options_.bridge_name, .subnet = subnet_, .forwardings = {}};
+  for (const auto& [container, entry] : connected_) {
+    for (const Reservation& port : entry.second) {
+      state.forwardings.push_back({.protocol = port.mapping.protocol,
+                                   .host_ip = port.mapping.host_ip,
+                                   .host_port = port.mapping.host_port,
+                                   .container_ip = entry.first,
+                                   .container_port = port.mapping.container_port});
+    }
+  }
+  return ApplyFirewall(state);
+}
+
+StatusOr<std::string> BridgeNetwork::AllocateAddress(const std::string& container) {
+  ASSIGN_OR_RETURN(const auto transaction, store::Transaction::Begin(database_));
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_->Query("SELECT address FROM addresses ORDER BY address"));
+  ASSIGN_OR_RETURN(const auto subnet, ParseSubnet(subnet_));
+  const uint32_t last = subnet.first + (uint32_t{1} << (32 - prefix_)) - 2;
+  uint32_t candidate = subnet.first + 2;
+  for (const store::Row& row : rows) {
+    if (static_cast<uint32_t>(row.Int(0)) > candidate) break;
+    candidate = static_cast<uint32_t>(row.Int(0)) + 1;
+  }
+  if (candidate > last) {
+    return Error(StatusCode::kResourceExhausted, "no available IPv4 addresses on network bridge");
+  }
+  RETURN_IF_ERROR(database_->Execute("INSERT INTO addresses (address, container) VALUES (?, ?)",
+                                     {static_cast<int64_t>(candidate), container}));
+  RETURN_IF_ERROR(transaction->Commit());
+  return FormatIpv4(candidate);
+}
+
+StatusOr<BridgeNetwork::Reservation> BridgeNetwork::Reserve(const PortMapping& mapping) {
+  const uint32_t end = std::max(mapping.host_port, mapping.host_port_end);
+  for (uint32_t port = mapping.host_port; port <= end; ++port) {
+    StatusOr<UniqueFd> socket_fd = BindPort(mapping, static_cast<uint16_t>(port));
+    if (!socket_fd.ok()) {
+      if (ErrnoOf(socket_fd.status()) == EADDRINUSE) continue;
+      return socket_fd.status();
+    }
+    Reservation reservation{.mapping = mapping, .socket = *std::move(socket_fd)};
+    ASSIGN_OR_RETURN(reservation.mapping.host_port, PortOf(reservation.socket));
+    reservation.mapping.host_port_end = 0;
+    return reservation;
+  }
+  return PortTaken(mapping);
+}
+
+StatusOr<Endpoint> BridgeNetwork::Connect(const std::string& container,
+                                          const std::string& netns_path,
+                                          const std::vector<PortMapping>& ports) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(EnsureBridge());
+  std::vector<Reservation> reservations;
+  for (const PortMapping& mapping : ports) {
+    StatusOr<Reservation> reservation = Reserve(mapping);
+    if (!reservation.ok()) {
+      return Annotate(reservation.status(),
+                      "driver failed programming external connectivity on endpoint " + container);
+    }
+    reservations.push_back(*std::move(reservation));
+  }
+  ASSIGN_OR_RETURN(const std::string ip, AllocateAddress(container));
+  Endpoint endpoint{.network_id = id_,
+                    .endpoint_id = RandomHex(32),
+                    .ip_address = ip,
+                    .prefix_length = prefix_,
+                    .gateway = gateway_,
+                    .mac_address = MacOf(ParseSubnet(ip)->first),
+                    .veth = "ve" + RandomHex(4)};
+  for (const Reservation& reservation : reservations) endpoint.ports.push_back(reservation.mapping);
+  Undo free_address([&] {
+    connected_.erase(container);
+    IgnoreError(database_->Execute("DELETE FROM addresses WHERE container = ?", {container}),
+                "the first error is told");
+  });
+  RETURN_IF_ERROR(Plug(endpoint, netns_path));
+  Undo unplug([&] {
+    const auto netlink = Netlink::Open();
+    if (netlink.ok()) IgnoreError((*netlink)->DeleteLink(endpoint.veth), "half made");
+  });
+  connected_[container] = {ip, std::move(reservations)};
+  RETURN_IF_ERROR(ApplyRules());
+  unplug.Release();
+  free_address.Release();
+  return endpoint;
+}
+
+Status BridgeNetwork::Plug(const Endpoint& endpoint, const std::string& netns_path) {
+  ASSIGN_OR_RETURN(const UniqueFd ns, sys::Open(netns_path, O_RDONLY));
+  ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
+  RETURN_IF_ERROR(
+      netlink->AddVeth(endpoint.veth, options_.bridge_name, "eth0", endpoint.mac_address, ns));
+  Undo remove([&] { IgnoreError(netlink->DeleteLink(endpoint.veth), "half made"); });
+  RETURN_IF_ERROR(netlink->SetUp(endpoint.veth));
+  const auto configure = [&]() -> Status {
+    ASSIGN_OR_RETURN(const auto inside, Netlink::Open());
+    RETURN_IF_ERROR(inside->AddAddress(
+        "eth0", fmt::format("{}/{}", endpoint.ip_address, endpoint.prefix_length)));
+    RETURN_IF_ERROR(inside->SetUp("eth0"));
+    return inside->AddDefaultRoute(endpoint.gateway);
+  };
+  RETURN_IF_ERROR(InNetNs(netns_path, configure));
+  remove.Release();
+  return absl::OkStatus();
+}
+
+Status BridgeNetwork::Disconnect(const std::string& container, const Endpoint& endpoint) {
+  const std::lock_guard lock(mutex_);
+  const auto found = connected_.find(container);
+  const bool had_ports = found != connected_.end() && !found->second.second.empty();
+  if (found != connected_.end()) connected_.erase(found);
+  Status status = had_ports ? ApplyRules() : absl::OkStatus();
+  if (!endpoint.veth.empty()) {
+    ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
+    status.Update(netlink->DeleteLink(endpoint.veth));
+  }
+  status.Update(database_->Execute("DELETE FROM addresses WHERE container = ?", {container}));
+  return status;
+}
+
+Status BridgeNetwork::Restore(const std::string& container, const Endpoint& endpoint) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(EnsureBridge());
+  std::vector<Reservation> reservations;
+  for (const PortMapping& mapping : endpoint.ports) {
+    ASSIGN_OR_RETURN(Reservation reservation, Reserve(mapping));
+    reservations.push_back(std::move(reservation));
+  }
+  connected_[container] = {endpoint.ip_address, std::move(reservations)};
+  return ApplyRules();
+}
+
+Status BridgeNetwork::Close() {
+  const std::lock_guard lock(mutex_);
+  if (!connected_.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
+  ASSIGN_OR_RETURN(const bool there, netlink->HasLink(options_.bridge_name));
+  if (!there) return absl::OkStatus();
+  RETURN_IF_ERROR(RemoveFirewall(Table()));
+  return netlink->DeleteLink(options_.bridge_name);
+}
+
+}  // namespace ocirun::network
