@@ -70,6 +70,8 @@ StatusOr<uint16_t> PortOf(const UniqueFd& socket_fd) {
 
 }  // namespace
 
+std::string VethOf(const std::string& endpoint_id) { return "ve" + endpoint_id.substr(0, 8); }
+
 StatusOr<std::pair<uint32_t, uint32_t>> ParseSubnet(const std::string& text) {
   const size_t slash = text.find('/');
   const std::string host = text.substr(0, slash);
@@ -242,8 +244,8 @@ StatusOr<Endpoint> BridgeNetwork::Connect(const std::string& container,
                     .ip_address = ip,
                     .prefix_length = prefix_,
                     .gateway = gateway_,
-                    .mac_address = MacOf(ParseSubnet(ip)->first),
-                    .veth = "ve" + RandomHex(4)};
+                    .mac_address = MacOf(ParseSubnet(ip)->first)};
+  endpoint.veth = VethOf(endpoint.endpoint_id);
   for (const Reservation& reservation : reservations) endpoint.ports.push_back(reservation.mapping);
   Undo free_address([&] {
     connected_.erase(container);

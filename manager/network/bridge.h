@@ -94,6 +94,8 @@ class BridgeNetwork {
   std::map<std::string, std::pair<std::string, std::vector<Reservation>>> connected_;  // ip, ports
 };
 
+// The host's end of an endpoint's veth pair.
+std::string VethOf(const std::string& endpoint_id);
 // "172.18.0.0/16" -> network address in host order and prefix length.
 StatusOr<std::pair<uint32_t, uint32_t>> ParseSubnet(const std::string& text);
 std::string FormatIpv4(uint32_t address);

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <functional>
+#include <latch>
+#include <thread>
+
+#include "manager/api/filters.h"
+#include "manager/api/services.h"
+
+namespace ocirun::api {
+namespace {
+
+using ocid::v1::ContainerState;
+using ocid::v1::Output;
+
+container::Cancelled CancelledBy(grpc::ServerContext* context) {
+  return [context] { return context->IsCancelled(); };
+}
+
+// The thread that reads what the client sends. gRPC ends its read only when the client has finished
+// its side, which it does when it is told the end; one that does not is cut off.
+class InputThread {
+ public:
+  InputThread(grpc::ServerContext* context, std::function<void()> read_all)
+      : context_(context), thread_([this, read_all = std::move(read_all)] {
+          read_all();
+          done_.count_down();
+        }) {}
+  ~InputThread() {
+    for (int i = 0; i < 100 && !done_.try_wait(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    if (!done_.try_wait()) context_->TryCancel();
+    thread_.join();
+  }
+  InputThread(const InputThread&) = delete;
+  InputThread& operator=(const InputThread&) = delete;
+
+ private:
+  grpc::ServerContext* context_;
+  std::latch done_{1};
+  std::thread thread_;
+};
+
+void FillOutput(const container::AttachConnection::Frame& frame, Output* output) {
+  output->set_stream(frame.stream == 2 ? Output::STREAM_STDERR : Output::STREAM_STDOUT);
+  output->set_data(frame.data);
+}
+
+}  // namespace
+
+grpc::Status ContainerService::CreateContainer(grpc::ServerContext*,
+                                               const ocid::v1::CreateContainerRequest* request,
+                                               ocid::v1::CreateContainerResponse* response) {
+  auto created = manager_->Create(*request);
+  if (!created.ok()) return ToGrpc(created.status());
+  *response = *std::move(created);
+  return grpc::Status::OK;
+}
+
+grpc::Status ContainerService::StartContainer(grpc::ServerContext*,
+                                              const ocid::v1::StartContainerRequest* request,
+                                              ocid::v1::StartContainerResponse*) {
+  return ToGrpc(manager_->Start(request->container()));
+}
+
+grpc::Status ContainerService::StopContainer(grpc::ServerContext*,
+                                             const ocid::v1::StopContainerRequest* request,
+                                             ocid::v1::StopContainerResponse*) {
+  return ToGrpc(manager_->Stop(*request));
+}
+
+grpc::Status ContainerService::RestartContainer(grpc::ServerContext*,
+                                                const ocid::v1::RestartContainerRequest* request,
+                                                ocid::v1::RestartContainerResponse*) {
+  return ToGrpc(manager_->Restart(*request));
+}
+
+grpc::Status ContainerService::KillContainer(grpc::ServerContext*,
+                                             const ocid::v1::KillContainerRequest* request,
+                                             ocid::v1::KillContainerResponse*) {
+  return ToGrpc(manager_->Kill(request->container(), request->signal()));
+}
+
+grpc::Status ContainerService::PauseContainer(grpc::ServerContext*,
+                                              const ocid::v1::PauseContainerRequest* request,
+                                              ocid::v1::PauseContainerResponse*) {
+  return ToGrpc(manager_->Pause(request->container()));
+}
+
+grpc::Status ContainerService::UnpauseContainer(grpc::ServerContext*,
+                                                const ocid::v1::UnpauseContainerRequest* request,
+                                                ocid::v1::UnpauseContainerResponse*) {
+  return ToGrpc(manager_->Unpause(request->container()));
+}
+
+grpc::Status ContainerService::RenameContainer(grpc::ServerContext*,
+                                               const ocid::v1::RenameContainerRequest* request,
+                                               ocid::v1::RenameContainerResponse*) {
+  return ToGrpc(manager_->Rename(request->container(), request->name()));
+}
+
+grpc::Status ContainerService::RemoveContainer(grpc::ServerContext*,
+                                               const ocid::v1::RemoveContainerRequest* request,
+                                               ocid::v1::RemoveContainerResponse*) {
+  return ToGrpc(manager_->Remove(request->container(), request->force()));
+}
+
+grpc::Status ContainerService::ListContainers(grpc::ServerContext*,
+                                              const ocid::v1::ListContainersRequest* request,
+                                              ocid::v1::ListContainersResponse* response) {
+  std::vector<ocid::v1::Container> containers = manager_->ListAll(request->size());
+  const Status filtered = FilterContainers(request->filters(), &containers);
+  if (!filtered.ok()) return ToGrpc(filtered);
+  // A filter for a state asks for containers in it, running or not.
+  bool by_state = false;
+  for (const auto& filter : request->filters()) {
+    by_state = by_state || filter.key() == "status" || filter.key() == "exited";
+  }
+  for (ocid::v1::Container& record : containers) {
+    const auto status = record.state().status();
+    const bool alive = status == ContainerState::STATUS_RUNNING ||
+                       status == ContainerState::STATUS_PAUSED ||
+                       status == ContainerState::STATUS_RESTARTING;
+    if (!alive && !request->all() && request->last() == 0 && !by_state) continue;
+    *response->add_containers() = std::move(record);
+    if (request->last() != 0 &&
+        static_cast<uint32_t>(response->containers_size()) == request->last()) {
+      break;
+    }
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ContainerService::GetContainer(grpc::ServerContext*,
+                                            const ocid::v1::GetContainerRequest* request,
+                                            ocid::v1::Container* response) {
+  auto record = manager_->Get(request->container(), request->size());
+  if (!record.ok()) return ToGrpc(record.status());
+  *response = *std::move(record);
+  return grpc::Status::OK;
+}
+
+grpc::Status ContainerService::WaitContainer(grpc::ServerContext* context,
+                                             const ocid::v1::WaitContainerRequest* request,
+                                             ocid::v1::WaitContainerResponse* response) {
+  auto ended = manager_->Wait(request->container(), request->condition(), CancelledBy(context));
+  if (!ended.ok()) return ToGrpc(ended.status());
+  *response = *std::move(ended);
+  return grpc::Status::OK;
+}
+
+grpc::Status ContainerService::GetLogs(grpc::ServerContext* context,
+                                       const ocid::v1::GetLogsRequest* request,
+                                       grpc::ServerWriter<ocid::v1::LogEntry>* writer) {
+  container::LogQuery query{.standard_output = request->stdout(),
+                            .standard_error = request->stderr(),
+                            .since = request->since(),
+                            .until = request->until(),
+                            .follow = request->follow()};
+  if (request->has_tail()) query.tail = request->tail();
+  return ToGrpc(manager_->Logs(request->container(), query, CancelledBy(context),
+                               [&](const ocid::v1::LogEntry& entry) { return writer->Write(entry); }));
+}
+
+grpc::Status ContainerService::AttachContainer(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<ocid::v1::AttachResponse, ocid::v1::AttachRequest>* stream) {
+  ocid::v1::AttachRequest first;
+  if (!stream->Read(&first) || !first.has_start()) {
+    return {grpc::StatusCode::INVALID_ARGUMENT, "the first message must be start"};
+  }
+  const ocid::v1::AttachRequest::Start start = first.start();
+  if (start.logs()) {
+    return {grpc::StatusCode::UNIMPLEMENTED, "attach with logs is not supported yet"};
+  }
+  const auto registered = [&] {
+    ocid::v1::AttachResponse response;
+    response.set_attached(true);
+    stream->Write(response);
+  };
+  StatusOr<container::Session> session =
+      manager_->Attach(start.container(), CancelledBy(context), registered);
+  if (!session.ok()) return ToGrpc(session.status());
+  if (session->connection == nullptr) return grpc::Status::OK;  // the start failed
+  container::AttachConnection* connection = session->connection.get();
+  if (start.has_size()) {
+    IgnoreError(manager_->Resize(start.container(), "", start.size()), "sent again on a change");
+  }
+
+  const InputThread input(context, [&] {
+    ocid::v1::AttachRequest request;
+    while (stream->Read(&request)) {
+      if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
+        if (!connection->WriteInput(request.stdin()).ok()) break;
+      } else if (request.close_stdin() && start.stdin()) {
+        IgnoreError(connection->WriteInput(""), "the process ended");
+      } else if (request.has_resize()) {
+        IgnoreError(manager_->Resize(start.container(), "", request.resize()), "it ended");
+      }
+    }
+    if (context->IsCancelled()) connection->Shutdown();
+  });
+  Status status;
+  for (;;) {
+    StatusOr<container::AttachConnection::Frame> frame = connection->Read();
+    if (!frame.ok()) status = frame.status();
+    if (!frame.ok() || frame->stream == 0) break;
+    if (frame->stream == 1 ? !start.stdout() : !start.stderr()) continue;
+    ocid::v1::AttachResponse response;
+    FillOutput(*frame, response.mutable_output());
+    if (!stream->Write(response)) break;
+  }
+  ocid::v1::AttachResponse last;
+  last.set_attached(false);
+  stream->Write(last);
+  return ToGrpc(status);
+}
+
+grpc::Status ContainerService::ExecContainer(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<ocid::v1::ExecResponse, ocid::v1::ExecRequest>* stream) {
+  ocid::v1::ExecRequest first;
+  if (!stream->Read(&first) || !first.has_start()) {
+    return {grpc::StatusCode::INVALID_ARGUMENT, "the first message must be start"};
+  }
+  const ocid::v1::ExecRequest::Start start = first.start();
+  StatusOr<container::Session> session = manager_->Exec(start);
+  if (!session.ok()) return ToGrpc(session.status());
+  ocid::v1::ExecResponse response;
+  response.mutable_attached()->set_exec_id(session->exec_id);
+  stream->Write(response);
+  if (start.detach()) {
+    std::thread([manager = manager_, name = start.container(), id = session->exec_id] {
+      IgnoreError(manager->WaitExec(name, id).status(), "nobody asks for its code");
+    }).detach();
+    return grpc::Status::OK;
+  }
+  container::AttachConnection* connection = session->connection.get();
+  const InputThread input(context, [&] {
+    ocid::v1::ExecRequest request;
+    while (stream->Read(&request)) {
+      if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
+        if (!connection->WriteInput(request.stdin()).ok()) break;
+      } else if (request.close_stdin() && start.stdin()) {
+        IgnoreError(connection->WriteInput(""), "the process ended");
+      } else if (request.has_resize()) {
+        IgnoreError(manager_->Resize(start.container(), session->exec_id, request.resize()),
+                    "it ended");
+      }
+    }
+    if (context->IsCancelled()) connection->Shutdown();
+  });
+  for (;;) {
+    StatusOr<container::AttachConnection::Frame> frame = connection->Read();
+    if (!frame.ok() || frame->stream == 0) break;
+    FillOutput(*frame, response.mutable_output());
+    if (!stream->Write(response)) break;
+  }
+  // A client that went away leaves the process running; the shim tells when it ends.
+  const StatusOr<int> code = manager_->WaitExec(start.container(), session->exec_id);
+  if (code.ok()) {
+    response.set_exit_code(*code);
+    stream->Write(response);
+  }
+  return ToGrpc(code.status());
+}
+
+grpc::Status ContainerService::ResizeTerminal(grpc::ServerContext*,
+                                              const ocid::v1::ResizeTerminalRequest* request,
+                                              ocid::v1::ResizeTerminalResponse*) {
+  return ToGrpc(manager_->Resize(request->container(), request->exec_id(), request->size()));
+}
+
+}  // namespace ocirun::api

@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Start, stop, exit, removal and recovery of a container.
+#include <fcntl.h>
+#include <google/protobuf/util/json_util.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <csignal>
+#include <charconv>
+#include <thread>
+
+#include "base/file.h"
+#include "base/signal_names.h"
+#include "base/sys/file.h"
+#include "base/sys/mount.h"
+#include "manager/container/manager.h"
+#include "manager/container/spec_builder.h"
+#include "manager/network/etc_files.h"
+#include "manager/network/netns.h"
+#include "manager/registry/http.h"
+
+namespace ocirun::container {
+namespace {
+
+using ocid::v1::Container;
+using ocid::v1::ContainerState;
+
+constexpr int32_t kDefaultStopTimeout = 10;
+constexpr int kFailedStart = 128;
+constexpr auto kAttachGrace = std::chrono::seconds(10);
+
+bool IsRunning(const Container& record) {
+  const auto status = record.state().status();
+  return status == ContainerState::STATUS_RUNNING || status == ContainerState::STATUS_PAUSED;
+}
+
+// The exit code that Docker keeps for a start that failed (formats.md 7.2).
+int ExitCodeOfError(const std::string& text) {
+  const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
+  if (has("executable file not found") || has("no such file or directory") ||
+      has("No such file or directory") || has("not a directory") || has("Not a directory")) {
+    return 127;
+  }
+  if (has("permission denied") || has("Permission denied") || has("is a directory") ||
+      has("Is a directory")) {
+    return 126;
+  }
+  return kFailedStart;
+}
+
+// "10m", Docker's units of 1000.
+std::string SizeInBytes(const std::string& text) {
+  uint64_t number = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit(result.ptr, text.data() + text.size());
+  if (unit.starts_with('k') || unit.starts_with('K')) number *= 1000;
+  if (unit.starts_with('m') || unit.starts_with('M')) number *= 1000 * 1000;
+  if (unit.starts_with('g') || unit.starts_with('G')) number *= 1000ULL * 1000 * 1000;
+  return std::to_string(number);
+}
+
+std::string OutputUri(const Container& record, const std::string& bundle) {
+  std::string uri = "json-file://" + record.log_path() +
+                    "?attach=" + registry::UrlEncode(bundle + "/attach.sock");
+  const auto& options = record.host_config().log_config().options();
+  if (const auto size = options.find("max-size"); size != options.end()) {
+    uri += "&max-size=" + SizeInBytes(size->second);
+  }
+  if (const auto files = options.find("max-file"); files != options.end()) {
+    uri += "&max-file=" + files->second;
+  }
+  return uri;
+}
+
+network::Endpoint EndpointOf(const Container& record) {
+  network::Endpoint endpoint;
+  if (record.networks_size() == 0 || record.networks(0).endpoint_id().empty()) return endpoint;
+  const auto& net = record.networks(0);
+  endpoint.endpoint_id = net.endpoint_id();
+  endpoint.ip_address = net.ip_address();
+  endpoint.veth = network::VethOf(net.endpoint_id());
+  for (const auto& port : record.ports()) {
+    if (port.host_port().empty()) continue;
+    const auto mapping = ParseBinding(port);
+    if (mapping.ok()) endpoint.ports.push_back(*mapping);
+  }
+  return endpoint;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<ContainerManager>> ContainerManager::Open(
+    ManagerOptions options, store::Database* database, image::ImageStore* images,
+    snapshot::Snapshotter* snapshotter, network::BridgeNetwork* bridge, EventLog* events) {
+  for (const std::string& folder : {options.root + "/containers", options.state + "/containers",
+                                    options.state + "/netns", options.state + "/s"}) {
+    RETURN_IF_ERROR(MakeDirs(folder, 0700));
+  }
+  std::unique_ptr<ContainerManager> manager(
+      new ContainerManager(std::move(options), database, images, snapshotter, bridge, events));
+  RETURN_IF_ERROR(manager->Recover());
+  return manager;
+}
+
+ShimStart ContainerManager::ShimOf(const std::string& id) const {
+  return {.program = options_.shim,
+          .runtime = options_.runtime,
+          .runtime_root = options_.state + "/runtime",
+          .bundle = Bundle(id),
+          .id = id,
+          .name_space = "ocid-" + options_.instance,
+          .socket_dir = options_.state + "/s"};
+}
+
+Status ContainerManager::Save(const Container& record) {
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(record, &json).ok()) {
+    return Internal("container {} cannot be written as JSON", record.id());
+  }
+  return database_->Execute(
+      "UPDATE containers SET name = ?, running = ?, record = ? WHERE id = ?",
+      {record.name(), static_cast<int64_t>(IsRunning(record)), json, record.id()});
+}
+
+void ContainerManager::Publish(const Container& record, const std::string& action,
+                               std::map<std::string, std::string> attributes) {
+  attributes["name"] = record.name();
+  attributes["image"] = record.image();
+  for (const auto& [key, value] : record.config().labels()) attributes.emplace(key, value);
+  events_->Publish("container", action, record.id(), attributes);
+}
+
+Status ContainerManager::Start(const std::string& name) {
+  ASSIGN_OR_RETURN(const LivePtr live, Find(name));
+  const std::lock_guard life(live->life);
+  {
+    const std::lock_guard lock(live->mutex);
+    if (live->removed) return NotFound("No such container: {}", name);
+    if (live->record.state().status() == ContainerState::STATUS_PAUSED) {
+      return FailedPrecondition("cannot start a paused container, try unpause instead");
+    }
+    if (IsRunning(live->record)) return absl::OkStatus();
+    live->stop_wanted = false;
+    live->record.mutable_state()->set_restart_count(0);
+  }
+  const Status status = StartLocked(live);
+  if (!status.ok() && live->record.host_config().auto_remove()) {
+    IgnoreError(RemoveLocked(live), "the start's error is told");
+  }
+  return status;
+}
+
+// `life` is held.
+Status ContainerManager::StartLocked(const LivePtr& live) {
+  Container record;
+  {
+    const std::lock_guard lock(live->mutex);
+    record = live->record;
+  }
+  Status status = Launch(live, &record);
+  if (status.ok()) return status;
+  Cleanup(&record);
+  const int code = ExitCodeOfError(MessageOf(status));
+  {
+    const std::lock_guard lock(live->mutex);
+    live->shim.reset();
+    live->task_created = false;
+    ++live->starts_failed;
+    auto* state = record.mutable_state();
+    // Docker leaves a container that never ran "created".
+    if (state->started_at() != 0) state->set_status(ContainerState::STATUS_EXITED);
+    state->set_exit_code(code);
+    state->set_error(MessageOf(status));
+    live->record = record;
+    status.Update(Save(record));
+  }
+  live->changed.notify_all();
+  return status;
+}
+
+Status ContainerManager::Launch(const LivePtr& live, Container* record) {
+  const std::string id = record->id();
+  const std::string bundle = Bundle(id);
+  Cleanup(record);  // what a killed daemon may have left
+  RETURN_IF_ERROR(MakeDirs(bundle + "/rootfs", 0700));
+  ASSIGN_OR_RETURN(const auto rows, database_->Query("SELECT chain_id FROM container_layers WHERE "
+                                                     "container = ? ORDER BY position",
+                                                     {id}));
+  std::vector<std::string> chain;
+  for (const store::Row& row : rows) chain.push_back(row.Text(0));
+  RETURN_IF_ERROR(snapshotter_->MountContainer(id, chain, bundle + "/rootfs"));
+  std::string netns;
+  RETURN_IF_ERROR(SetUpNetwork(record, &netns));
+  RETURN_IF_ERROR(WriteEtcFiles(*record));
+  RETURN_IF_ERROR(WriteBundle(*record, netns).status());
+
+  const ShimStart start = ShimOf(id);
+  const auto prefix = [](const Status& status) {
+    return Annotate(status, "failed to create task for container: failed to create shim task");
+  };
+  StatusOr<std::unique_ptr<ShimClient>> started = ShimClient::Start(start);
+  if (!started.ok()) return prefix(started.status());
+  const std::shared_ptr<ShimClient> shim = *std::move(started);
+  Undo end_shim([&] { shim->Shutdown(); });
+  const TaskIo io{.terminal = record->config().tty(),
+                  .input = record->config().open_stdin() ? "attach:" : "",
+                  .output = OutputUri(*record, bundle)};
+  const Status created = shim->Create(bundle, io, start);
+  if (!created.ok()) return prefix(created);
+  {
+    std::unique_lock lock(live->mutex);
+    live->shim = shim;
+    live->task_created = true;
+    live->changed.notify_all();
+    live->changed.wait_for(lock, kAttachGrace, [&] { return live->attaching == 0; });
+  }
+  const StatusOr<int> pid = shim->StartProcess("");
+  if (!pid.ok()) {
+    IgnoreError(shim->Delete(""), "the shim ends with it");
+    return prefix(pid.status());
+  }
+  auto* state = record->mutable_state();
+  state->set_status(ContainerState::STATUS_RUNNING);
+  state->set_pid(*pid);
+  state->set_started_at(NowUnixNanos());
+  state->set_exit_code(0);
+  state->set_error("");
+  state->set_oom_killed(false);
+  {
+    const std::lock_guard lock(live->mutex);
+    live->record = *record;
+    RETURN_IF_ERROR(Save(*record));
+  }
+  end_shim.Release();
+  live->changed.notify_all();
+  Publish(*record, "start");
+  std::thread([this, live, shim] { Monitor(live, shim); }).detach();
+  return absl::OkStatus();
+}
+
+Status ContainerManager::SetUpNetwork(Container* record, std::string* netns) {
+  const std::string& mode = record->host_config().network_mode();
+  record->clear_networks();
+  record->clear_ports();
+  if (mode == "host") {
+    record->add_networks()->set_network("host");
+    return absl::OkStatus();
+  }
+  if (mode.starts_with("container:")) {
+    ASSIGN_OR_RETURN(const LivePtr other, Find(mode.substr(10)));
+    const std::lock_guard lock(other->mutex);
+    if (!IsRunning(other->record) || other->record.sandbox_key().empty()) {
+      return FailedPrecondition("cannot join network of a non running container: {}",
+                                other->record.id());
+    }
+    *netns = other->record.sandbox_key();
+    return absl::OkStatus();
+  }
+  *netns = NetNs(record->id());
+  RETURN_IF_ERROR(network::MakeNetNs(*netns));
+  record->set_sandbox_key(*netns);
+  record->set_sandbox_id(record->id());
+  auto* endpoint = record->add_networks();
+  if (mode == "none") {
+    endpoint->set_network("none");
+    return absl::OkStatus();
+  }
+  endpoint->set_network("bridge");
+  std::vector<network::PortMapping> mappings;
+  for (const auto& binding : record->host_config().port_bindings()) {
+    ASSIGN_OR_RETURN(network::PortMapping mapping, ParseBinding(binding));
+    mappings.push_back(std::move(mapping));
+  }
+  ASSIGN_OR_RETURN(const network::Endpoint made, bridge_->Connect(record->id(), *netns, mappings));
+  endpoint->set_network_id(made.network_id);
+  endpoint->set_endpoint_id(made.endpoint_id);
+  endpoint->set_ip_address(made.ip_address);
+  endpoint->set_ip_prefix_length(made.prefix_length);
+  endpoint->set_gateway(made.gateway);
+  endpoint->set_mac_address(made.mac_address);
+  for (const network::PortMapping& mapping : made.ports) {
+    auto* port = record->add_ports();
+    port->set_container_port(fmt::format("{}/{}", mapping.container_port, mapping.protocol));
+    port->set_host_ip(mapping.host_ip.empty() ? "0.0.0.0" : mapping.host_ip);
+    port->set_host_port(std::to_string(mapping.host_port));
+  }
+  return absl::OkStatus();
+}
+
+Status ContainerManager::WriteEtcFiles(const Container& record) {
+  const auto& config = record.config();
+  const auto& host = record.host_config();
+  RETURN_IF_ERROR(WriteFile(record.hostname_path(), config.hostname() + "\n"));
+  if (host.network_mode() == "host") {
+    ASSIGN_OR_RETURN(const std::string hosts, ReadFile("/etc/hosts"));
+    RETURN_IF_ERROR(WriteFile(record.hosts_path(), hosts));
+  } else {
+    const std::string ip = record.networks_size() > 0 ? record.networks(0).ip_address() : "";
+    RETURN_IF_ERROR(WriteFile(record.hosts_path(),
+                              network::BuildHosts({.ip = ip,
+                                                   .hostname = config.hostname(),
+                                                   .domainname = config.domainname(),
+                                                   .extra_hosts = {host.extra_hosts().begin(),
+                                                                   host.extra_hosts().end()}})));
+  }
+  const StatusOr<std::string> text = ReadFile("/etc/resolv.conf");
+  const std::string resolv =
+      network::BuildResolvConf({.host_text = text.ok() ? *text : "",
+                                .dns = {host.dns().begin(), host.dns().end()},
+                                .search = {host.dns_search().begin(), host.dns_search().end()},
+                                .options = {host.dns_options().begin(), host.dns_options().end()}});
+  return WriteFile(record.resolv_conf_path(), resolv);
+}
+
+StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std::string& netns) {
+  const std::string bundle = Bundle(record.id());
+  std::string parent = record.host_config().cgroup_parent();
+  if (parent.empty()) parent = "/ocid-" + options_.instance;
+  SpecPaths paths{.rootfs = bundle + "/rootfs",
+                  .netns = netns,
+                  .hosts = record.hosts_path(),
+                  .hostname = record.hostname_path(),
+                  .resolv_conf = record.resolv_conf_path(),
+                  .cgroup = parent + "/" + record.id(),
+                  .seccomp = options_.seccomp};
+  const std::string& pid_mode = record.host_config().pid_mode();
+  if (pid_mode == "host") paths.pidns = "host";
+  if (pid_mode.starts_with("container:")) {
+    ASSIGN_OR_RETURN(const LivePtr other, Find(pid_mode.substr(10)));
+    const std::lock_guard lock(other->mutex);
+    if (!IsRunning(other->record)) {
+      return FailedPrecondition("cannot join PID of a non running container: {}",
+                                other->record.id());
+    }
+    paths.pidns = fmt::format("/proc/{}/ns/pid", other->record.state().pid());
+  }
+  ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::Open(paths.rootfs, O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(Json spec, BuildSpec(record, paths, rootfs));
+  RETURN_IF_ERROR(WriteFile(bundle + "/config.json", spec.dump(), 0600));
+  return spec;
+}
+
+void ContainerManager::Monitor(const LivePtr& live, const std::shared_ptr<ShimClient>& shim) {
+  std::string id;
+  {
+    const std::lock_guard lock(live->mutex);
+    id = live->record.id();
+  }
+  StatusOr<ExitInfo> info = shim->Wait("");
+  if (!info.ok()) info = ReadExitFile(Bundle(id));  // the shim is gone; it wrote before
+  if (!info.ok()) info = ExitInfo{.status = 255, .time = NowUnixNanos()};
+  IgnoreError(shim->Delete(""), "a shim that is gone has nothing to delete");
+  shim->Shutdown();
+  OnExit(live, *info);
+}
+
+// Everything of the run is taken away before anybody is told, so that who waits finds it so.
+void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
+  const std::lock_guard life(live->life);
+  Container record;
+  {
+    const std::lock_guard lock(live->mutex);
+    record = live->record;
+  }
+  if (!IsRunning(record)) return;
+  bool oom = false;
+  if (const auto text = ReadFile(Bundle(record.id()) + "/exit.json", 1u << 16); text.ok()) {
+    const auto json = ParseJson(*text);
+    oom = json.ok() && BoolOr(JsonView(*json), "oom_killed", false).value_or(false);
+  }
+  Cleanup(&record);
+  auto* state = record.mutable_state();
+  state->set_status(ContainerState::STATUS_EXITED);
+  state->set_exit_code(static_cast<int>(info.status));
+  state->set_finished_at(info.time);
+  state->set_oom_killed(oom);
+  state->set_pid(0);
+  {
+    const std::lock_guard lock(live->mutex);
+    live->record = record;
+    live->shim.reset();
+    live->task_created = false;
+    live->execs.clear();
+    IgnoreError(Save(record), "exit.json is gone, but the next start of the daemon sees no shim");
+  }
+  if (oom) Publish(record, "oom");
+  Publish(record, "die", {{"exitCode", std::to_string(info.status)}});
+  const bool restart = RestartAfterExit(live);
+  if (!restart) {
+    const std::lock_guard lock(live->mutex);
+    ++live->exits;
+  }
+  if (!restart && record.host_config().auto_remove()) {
+    IgnoreError(RemoveLocked(live), "it stays, exited, and can be removed by hand");
+  }
+  live->changed.notify_all();
+}
+
+// By the restart policy; `life` is held. True when it will run again.
+bool ContainerManager::RestartAfterExit(const LivePtr& live) {
+  uint32_t count = 0;
+  {
+    const std::lock_guard lock(live->mutex);
+    const auto& policy = live->record.host_config().restart_policy();
+    auto* state = live->record.mutable_state();
+    const bool failed = state->exit_code() != 0;
+    const bool wanted = policy.name() == "always" || policy.name() == "unless-stopped" ||
+                        (policy.name() == "on-failure" && failed &&
+                         (policy.maximum_retry_count() == 0 ||
+                          state->restart_count() < policy.maximum_retry_count()));
+    if (!wanted || live->stop_wanted || live->removed) return false;
+    // One that ran well for a while begins its delays anew.
+    const bool stable = state->finished_at() - state->started_at() > 10'000'000'000LL;
+    count = state->restart_count() + 1;
+    state->set_restart_count(count);
+    if (stable) count = 1;
+    state->set_status(ContainerState::STATUS_RESTARTING);
+  }
+  live->changed.notify_all();
+  std::thread([this, live, count] {
+    const auto delay = std::chrono::milliseconds(100) * (1u << std::min(count - 1, 9u));
+    {
+      std::unique_lock lock(live->mutex);
+      live->changed.wait_for(lock,
+                             std::min<std::chrono::milliseconds>(delay, std::chrono::minutes(1)),
+                             [&] { return live->stop_wanted || live->removed; });
+    }
+    const std::lock_guard life(live->life);
+    {
+      const std::lock_guard lock(live->mutex);
+      if (live->removed) return;
+      if (live->stop_wanted) {
+        live->record.mutable_state()->set_status(ContainerState::STATUS_EXITED);
+        ++live->exits;
+        live->changed.notify_all();
+        return;
+      }
+    }
+    IgnoreError(StartLocked(live), "the error is in the container's state");
+  }).detach();
+  return true;
+}
+
+// Takes away what a run made. Idempotent; errors are not worth more than going on.
+void ContainerManager::Cleanup(Container* record) {
+  const std::string id = record->id();
+  IgnoreError(bridge_->Disconnect(id, EndpointOf(*record)), "reconciled at the next start");
+  IgnoreError(network::RemoveNetNs(NetNs(id)), "not there");
+  IgnoreError(sys::Unmount(Bundle(id) + "/rootfs", MNT_DETACH | UMOUNT_NOFOLLOW), "not mounted");
+  IgnoreError(RemoveTree(Bundle(id)), "tried again at the next start of the container");
+  record->clear_sandbox_key();
+  record->clear_sandbox_id();
+  record->clear_ports();
+  for (auto& endpoint : *record->mutable_networks()) {
+    const std::string name = endpoint.network();
+    const std::string network_id = endpoint.network_id();
+    endpoint.Clear();
+    endpoint.set_network(name);
+    endpoint.set_network_id(network_id);
+  }
+}
+
+Status ContainerManager::Stop(const ocid::v1::StopContainerRequest& request) {
+  ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
+  return StopLocked(live,
+                    request.has_timeout_seconds()
+                        ? std::optional<int32_t>(request.timeout_seconds())
+                        : std::nullopt,
+                    request.signal());
+}
+
+Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> timeout,
+                                    const std::string& signal) {
+  std::shared_ptr<ShimClient> shim;
+  uint64_t exits = 0;
+  std::string text = signal;
+  Container record;
+  {
+    const std::lock_guard lock(live->mutex);
+    live->stop_wanted = true;
+    shim = live->shim;
+    exits = live->exits;
+    record = live->record;
+  }
+  live->changed.notify_all();
+  if (shim == nullptr || !IsRunning(record)) return absl::OkStatus();
+  if (text.empty()) text = record.config().stop_signal();
+  ASSIGN_OR_RETURN(const int number, ParseSignal(text.empty() ? "SIGTERM" : text));
+  if (!timeout && record.config().has_stop_timeout_seconds()) {
+    timeout = record.config().stop_timeout_seconds();
+  }
+  if (record.state().status() == ContainerState::STATUS_PAUSED) RETURN_IF_ERROR(shim->Resume());
+  IgnoreError(shim->Kill("", number, false), "it ended just now");
+  const auto gone = [&] { return live->exits != exits || live->removed; };
+  std::unique_lock lock(live->mutex);
+  const int32_t seconds = timeout.value_or(kDefaultStopTimeout);
+  if (seconds < 0) {
+    live->changed.wait(lock, gone);
+  } else if (!live->changed.wait_for(lock, std::chrono::seconds(seconds), gone)) {
+    lock.unlock();
+    IgnoreError(shim->Kill("", SIGKILL, false), "it ended just now");
+    lock.lock();
+    if (!live->changed.wait_for(lock, std::chrono::seconds(30), gone)) {
+      return Error(StatusCode::kDeadlineExceeded, "container {} does not end, not even by SIGKILL",
+                   record.id());
+    }
+  }
+  lock.unlock();
+  Publish(record, "stop");
+  return absl::OkStatus();
+}
+
+Status ContainerManager::Restart(const ocid::v1::RestartContainerRequest& request) {
+  ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
+  RETURN_IF_ERROR(StopLocked(live,
+                             request.has_timeout_seconds()
+                                 ? std::optional<int32_t>(request.timeout_seconds())
+                                 : std::nullopt,
+                             request.signal()));
+  RETURN_IF_ERROR(Start(request.container()));
+  const std::lock_guard lock(live->mutex);
+  Publish(live->record, "restart");
+  return absl::OkStatus();
+}
+
+Status ContainerManager::Remove(const std::string& name, bool force) {
+  ASSIGN_OR_RETURN(const LivePtr live, Find(name));
+  Container record;
+  {
+    const std::lock_guard lock(live->mutex);
+    record = live->record;
+  }
+  const bool restarting = record.state().status() == ContainerState::STATUS_RESTARTING;
+  if (IsRunning(record) || restarting) {
+    if (!force) {
+      return FailedPrecondition(
+          "cannot remove container \"/{}\": container is {}: stop the "
+          "container before removing or force remove",
+          record.name(),
+          record.state().status() == ContainerState::STATUS_PAUSED ? "paused" : "running");
+    }
+    RETURN_IF_ERROR(StopLocked(live, 0, "SIGKILL"));
+  }
+  const std::lock_guard life(live->life);
+  return RemoveLocked(live);
+}
+
+// `life` is held, and it does not run.
+Status ContainerManager::RemoveLocked(const LivePtr& live) {
+  Container record;
+  {
+    const std::lock_guard lock(live->mutex);
+    if (live->removed) return absl::OkStatus();
+    if (IsRunning(live->record)) {
+      return FailedPrecondition(
+          "cannot remove container \"/{}\": container is running: stop the "
+          "container before removing or force remove",
+          live->record.name());
+    }
+    record = live->record;
+  }
+  Cleanup(&record);
+  RETURN_IF_ERROR(snapshotter_->RemoveContainer(record.id()));
+  RETURN_IF_ERROR(RemoveTree(Home(record.id())));
+  RETURN_IF_ERROR(database_->Execute("DELETE FROM containers WHERE id = ?", {record.id()}));
+  {
+    const std::lock_guard lock(mutex_);
+    containers_.erase(record.id());
+  }
+  {
+    const std::lock_guard lock(live->mutex);
+    live->removed = true;
+  }
+  live->changed.notify_all();
+  Publish(record, "destroy");
+  return absl::OkStatus();
+}
+
+Status ContainerManager::Recover() {
+  ASSIGN_OR_RETURN(const auto rows, database_->Query("SELECT id, record FROM containers"));
+  for (const store::Row& row : rows) {
+    auto live = std::make_shared<Live>();
+    google::protobuf::util::JsonParseOptions options;
+    options.ignore_unknown_fields = true;
+    if (!google::protobuf::util::JsonStringToMessage(row.Text(1), &live->record, options).ok()) {
+      return Error(StatusCode::kDataLoss, "the record of container {} is damaged", row.Text(0));
+    }
+    containers_[row.Text(0)] = live;
+  }
+  // Containers that join another's namespaces find it in the map.
+  for (const auto& [id, live] : containers_) RecoverOne(live);
+  return absl::OkStatus();
+}
+
+void ContainerManager::RecoverOne(const LivePtr& live) {
+  Container& record = live->record;
+  const std::string bundle = Bundle(record.id());
+  if (!IsRunning(record)) {
+    if (record.state().status() == ContainerState::STATUS_RESTARTING) {
+      record.mutable_state()->set_status(ContainerState::STATUS_EXITED);
+    }
+    Cleanup(&record);
+    return;
+  }
+  StatusOr<std::unique_ptr<ShimClient>> connected = ShimClient::Reconnect(bundle, record.id());
+  if (connected.ok()) {
+    const std::shared_ptr<ShimClient> shim = *std::move(connected);
+    const auto state = shim->GetState();
+    if (state.ok() && state->running) {
+      live->shim = shim;
+      live->task_created = true;
+      record.mutable_state()->set_status(state->paused ? ContainerState::STATUS_PAUSED
+                                                       : ContainerState::STATUS_RUNNING);
+      const auto endpoint = EndpointOf(record);
+      if (!endpoint.endpoint_id.empty()) {
+        IgnoreError(bridge_->Restore(record.id(), endpoint),
+                    "it runs on; its published ports are somebody else's now");
+      }
+    }
+    // Wait answers at once for one that has ended.
+    if (state.ok()) {
+      std::thread([this, live, shim] { Monitor(live, shim); }).detach();
+      return;
+    }
+  }
+  StatusOr<ExitInfo> info = ReadExitFile(bundle);
+  if (!info.ok()) info = ExitInfo{.status = 255, .time = NowUnixNanos()};
+  OnExit(live, *info);
+}
+
+}  // namespace ocirun::container

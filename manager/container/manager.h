@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The containers of one daemon. What they should be is in the database, what they are is in their
+// shims; each has a folder that survives the daemon and one that lives while it runs:
+//
+//   <root>/containers/<id>/            hostname, hosts, resolv.conf, <id>-json.log
+//   <state>/containers/<id>/           the bundle: config.json, rootfs/ (mounted), attach.sock,
+//                                      address, shim.pid, exit.json
+//   <state>/netns/<id>                 its network namespace, by name
+//
+//   created ──Start──► running ──(exit)──► exited ──Start──► ...
+//               │ mount, network, config.json, shim, task, monitor thread
+//               └─ every step is undone by Cleanup(), which is also what an exit and a recovery run
+//
+// Any thread.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "manager/container/events.h"
+#include "manager/container/log_reader.h"
+#include "manager/container/shim_client.h"
+#include "manager/image/image_store.h"
+#include "manager/network/bridge.h"
+#include "manager/snapshot/snapshotter.h"
+#include "manager/store/database.h"
+#include "ocid/v1/container.pb.h"
+
+namespace ocirun::container {
+
+struct ManagerOptions {
+  std::string root;
+  std::string state;
+  std::string instance;
+  std::string runtime;  // path of ocirun
+  std::string shim;     // path of ocishim
+  Json seccomp;         // the default profile
+};
+
+// A container in memory. `mutex` guards all but `life`.
+struct Live {
+  std::mutex life;  // one operation that changes the state at a time; taken before `mutex`
+  std::mutex mutex;
+  std::condition_variable changed;
+  ocid::v1::Container record;
+  std::shared_ptr<ShimClient> shim;  // while it runs
+  bool task_created = false;         // its sockets can be connected to
+  int attaching = 0;                 // clients that must be connected before the start
+  uint64_t starts_failed = 0;
+  uint64_t exits = 0;
+  bool removed = false;
+  bool stop_wanted = false;  // by a person: the restart policy rests
+  std::map<std::string, bool> execs;
+};
+
+using Cancelled = std::function<bool()>;
+
+// The streams of a process for one client.
+struct Session {
+  std::unique_ptr<AttachConnection> connection;  // null: the process ended without
+  std::string exec_id;
+  bool tty = false;
+};
+
+class ContainerManager {
+ public:
+  // Borrows everything but the options. Reconnects to the shims that are there.
+  static StatusOr<std::unique_ptr<ContainerManager>> Open(
+      ManagerOptions options, store::Database* database, image::ImageStore* images,
+      snapshot::Snapshotter* snapshotter, network::BridgeNetwork* bridge, EventLog* events);
+
+  StatusOr<ocid::v1::CreateContainerResponse> Create(
+      const ocid::v1::CreateContainerRequest& request);
+  Status Start(const std::string& name);
+  Status Stop(const ocid::v1::StopContainerRequest& request);
+  Status Restart(const ocid::v1::RestartContainerRequest& request);
+  Status Kill(const std::string& name, const std::string& signal);
+  Status Pause(const std::string& name);
+  Status Unpause(const std::string& name);
+  Status Rename(const std::string& name, const std::string& new_name);
+  Status Remove(const std::string& name, bool force);
+
+  StatusOr<ocid::v1::Container> Get(const std::string& name, bool size);
+  std::vector<ocid::v1::Container> ListAll(bool size);
+  StatusOr<ocid::v1::WaitContainerResponse> Wait(
+      const std::string& name, ocid::v1::WaitContainerRequest::Condition condition,
+      const Cancelled& cancelled);
+  Status Logs(const std::string& name, const LogQuery& query, const Cancelled& cancelled,
+              const std::function<bool(const ocid::v1::LogEntry&)>& entry);
+  Status Resize(const std::string& name, const std::string& exec_id,
+                const ocid::v1::TerminalSize& size);
+
+  // Connects to the container's streams. For one that does not run: `registered` is called once
+  // nothing can be missed any more, then it waits for the start.
+  StatusOr<Session> Attach(const std::string& name, const Cancelled& cancelled,
+                           const std::function<void()>& registered);
+  // Starts a further process; WaitExec must follow.
+  StatusOr<Session> Exec(const ocid::v1::ExecRequest::Start& start);
+  StatusOr<int> WaitExec(const std::string& name, const std::string& exec_id);
+
+ private:
+  using LivePtr = std::shared_ptr<Live>;
+  ContainerManager(ManagerOptions options, store::Database* database, image::ImageStore* images,
+                   snapshot::Snapshotter* snapshotter, network::BridgeNetwork* bridge,
+                   EventLog* events)
+      : options_(std::move(options)),
+        database_(database),
+        images_(images),
+        snapshotter_(snapshotter),
+        bridge_(bridge),
+        events_(events) {}
+
+  StatusOr<LivePtr> Find(const std::string& name);
+  Status Recover();
+  void RecoverOne(const LivePtr& live);
+  Status Save(const ocid::v1::Container& record);
+  Status CheckName(const std::string& name);
+  std::string PickName();
+  Status Fill(const ocid::v1::CreateContainerRequest& request,
+              const image::ImageForContainer& image, ocid::v1::Container* record);
+
+  Status StartLocked(const LivePtr& live);
+  Status Launch(const LivePtr& live, ocid::v1::Container* record);
+  Status SetUpNetwork(ocid::v1::Container* record, std::string* netns);
+  Status WriteEtcFiles(const ocid::v1::Container& record);
+  StatusOr<Json> WriteBundle(const ocid::v1::Container& record, const std::string& netns);
+  void Monitor(const LivePtr& live, const std::shared_ptr<ShimClient>& shim);
+  void OnExit(const LivePtr& live, const ExitInfo& info);
+  bool RestartAfterExit(const LivePtr& live);
+  void Cleanup(ocid::v1::Container* record);
+  Status StopLocked(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
+  Status RemoveLocked(const LivePtr& live);
+  void Publish(const ocid::v1::Container& record, const std::string& action,
+               std::map<std::string, std::string> attributes = {});
+
+  [[nodiscard]] std::string Home(const std::string& id) const {
+    return options_.root + "/containers/" + id;
+  }
+  [[nodiscard]] std::string Bundle(const std::string& id) const {
+    return options_.state + "/containers/" + id;
+  }
+  [[nodiscard]] std::string NetNs(const std::string& id) const {
+    return options_.state + "/netns/" + id;
+  }
+  [[nodiscard]] ShimStart ShimOf(const std::string& id) const;
+
+  ManagerOptions options_;
+  store::Database* database_;
+  image::ImageStore* images_;
+  snapshot::Snapshotter* snapshotter_;
+  network::BridgeNetwork* bridge_;
+  EventLog* events_;
+  std::mutex mutex_;
+  std::map<std::string, LivePtr> containers_;  // by id
+};
+
+// "80/tcp" and its binding -> mapping; InvalidArgument with Docker's words.
+StatusOr<network::PortMapping> ParseBinding(const ocid::v1::PortBinding& binding);
+
+// adjective_surname.
+std::string RandomName();
+
+}  // namespace ocirun::container

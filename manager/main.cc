@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ocid, the daemon: reads its configuration, opens its stores, serves gRPC until SIGTERM. Containers
+// run on without it.
+#include <fcntl.h>
+#include <google/protobuf/message.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <clocale>
+#include <csignal>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "base/sys/file.h"
+#include "manager/api/services.h"
+#include "manager/config.h"
+#include "manager/content/digest.h"
+#include "version.h"
+
+namespace ocirun {
+namespace {
+
+constexpr int kMaxMessage = 16 << 20;
+
+struct Options {
+  std::string config = "/etc/ocirun/ocid.yaml";
+  std::string root = "/var/lib/ocirun";
+  std::string state = "/run/ocid";
+  std::string listen = "unix:///run/ocid/ocid.sock";
+  bool debug = false;
+};
+
+// Holds the folder for this daemon alone, as long as it lives.
+StatusOr<UniqueFd> LockFolder(const std::string& folder) {
+  ASSIGN_OR_RETURN(UniqueFd file, sys::Open(folder + "/lock", O_RDWR | O_CREAT, 0600));
+  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    return FailedPrecondition("another ocid uses {}: give this one another --root", folder);
+  }
+  return file;
+}
+
+// The images that the build made; once, so that one that was removed stays away.
+Status ImportDefaults(image::ImageStore* images, const std::string& root,
+                      const std::string& program_folder) {
+  const std::string done = root + "/default-images";
+  if (PathExists(done)) return absl::OkStatus();
+  std::error_code error;
+  const std::string folder = program_folder + "/../share/ocirun/images";
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const Status imported = images->ImportLayout(entry.path().string(), name);
+    if (!imported.ok()) return Annotate(imported, "default image " + name);
+  }
+  return WriteFileAtomic(done, "");
+}
+
+StatusOr<Json> LoadSeccomp(const std::string& program_folder) {
+  const std::string path = program_folder + "/../share/ocirun/seccomp.json";
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return ParseJson(text);
+}
+
+// Everything that the services stand on, in the order of their needs.
+struct Daemon {
+  Config config;
+  std::string instance;
+  UniqueFd lock;
+  container::EventLog events;
+  std::unique_ptr<store::Database> database;
+  std::unique_ptr<content::ContentStore> content;
+  std::unique_ptr<snapshot::Snapshotter> snapshotter;
+  std::unique_ptr<image::ImageStore> images;
+  std::unique_ptr<network::BridgeNetwork> bridge;
+  std::unique_ptr<container::ContainerManager> containers;
+};
+
+Status OpenStores(const Options& options, Daemon* daemon) {
+  RETURN_IF_ERROR(MakeDirs(options.root, 0711));
+  RETURN_IF_ERROR(MakeDirs(options.state, 0711));
+  ASSIGN_OR_RETURN(daemon->lock, LockFolder(options.root));
+  ASSIGN_OR_RETURN(daemon->config, LoadConfig(options.config));
+  daemon->instance = daemon->config.instance;
+  if (daemon->instance.empty()) {
+    const std::string real = std::filesystem::canonical(options.root).string();
+    daemon->instance = content::DigestOf(real).substr(7, 8);
+  }
+  std::error_code error;
+  const std::string program =
+      std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
+  ASSIGN_OR_RETURN(daemon->database, store::Database::Open(options.root + "/meta.db"));
+  ASSIGN_OR_RETURN(daemon->content, content::ContentStore::Open(options.root + "/content"));
+  ASSIGN_OR_RETURN(daemon->snapshotter, snapshot::Snapshotter::Open(options.root + "/overlay"));
+  ASSIGN_OR_RETURN(daemon->images,
+                   image::ImageStore::Open(daemon->database.get(), daemon->content.get(),
+                                           daemon->snapshotter.get(), daemon->config.registries));
+  ASSIGN_OR_RETURN(daemon->bridge, network::BridgeNetwork::Open(
+                                       {.instance = daemon->instance,
+                                        .bridge_name = daemon->config.bridge,
+                                        .subnet = daemon->config.subnet},
+                                       daemon->database.get()));
+  ASSIGN_OR_RETURN(Json seccomp, LoadSeccomp(program));
+  ASSIGN_OR_RETURN(daemon->containers,
+                   container::ContainerManager::Open(
+                       {.root = options.root,
+                        .state = options.state,
+                        .instance = daemon->instance,
+                        .runtime = program + "/ocirun",
+                        .shim = program + "/ocishim",
+                        .seccomp = std::move(seccomp)},
+                       daemon->database.get(), daemon->images.get(), daemon->snapshotter.get(),
+                       daemon->bridge.get(), &daemon->events));
+  return ImportDefaults(daemon->images.get(), options.root, program);
+}
+
+// The parents of containers' cgroups; one that is in use stays (EBUSY).
+void RemoveCgroups(const std::string& instance) {
+  std::error_code error;
+  const std::string top = "/sys/fs/cgroup";
+  rmdir((top + "/ocid-" + instance).c_str());
+  for (const auto& entry : std::filesystem::directory_iterator(top, error)) {
+    if (entry.is_directory(error)) rmdir((entry.path().string() + "/ocid-" + instance).c_str());
+  }
+}
+
+// gRPC makes the socket with the umask's mode.
+StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& address,
+                                               const std::vector<grpc::Service*>& services) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(kMaxMessage);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  const mode_t old = umask(0177);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  umask(old);
+  if (server == nullptr) return Error(StatusCode::kUnavailable, "cannot listen on {}", address);
+  return server;
+}
+
+Status Run(const Options& options) {
+  // Before any thread: all of them leave the signals to us.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (!options.listen.starts_with("unix://")) {
+    return InvalidArgument("--listen {}: only unix:// addresses are served", options.listen);
+  }
+  Daemon daemon;
+  RETURN_IF_ERROR(OpenStores(options, &daemon));
+  std::vector<std::string> insecure;
+  for (const auto& [host, settings] : daemon.config.registries) {
+    if (settings.insecure) insecure.push_back(host);
+  }
+  api::ImageService images(daemon.images.get(), &daemon.events);
+  api::ContainerService containers(daemon.containers.get(), daemon.images.get());
+  api::SystemService system({.root = options.root, .id = daemon.bridge->id().substr(0, 32),
+                             .insecure_registries = insecure},
+                            daemon.containers.get(), daemon.images.get(), &daemon.events);
+  ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&images, &containers, &system}));
+  spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, options.listen,
+               options.root, daemon.instance);
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("{}: stopping; containers run on", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  const Status closed = daemon.bridge->Close();
+  if (!closed.ok()) spdlog::warn("{}", MessageOf(closed));
+  RemoveCgroups(daemon.instance);
+  // Monitor threads wait for containers: they end with the process.
+  spdlog::shutdown();
+  _exit(0);
+}
+
+}  // namespace
+}  // namespace ocirun
+
+int main(int argc, char** argv) {
+  ocirun::Options options;
+  CLI::App app("ocid, the container daemon of ocirun");
+  app.set_version_flag("--version", fmt::format("ocid version {}", ocirun::kVersion));
+  app.add_option("--config", options.config, "configuration file")->capture_default_str();
+  app.add_option("--root", options.root, "folder of images and containers")->capture_default_str();
+  app.add_option("--state", options.state, "folder of running containers")->capture_default_str();
+  app.add_option("--listen", options.listen, "address of the API")->capture_default_str();
+  app.add_flag("--debug", options.debug, "log more");
+  CLI11_PARSE(app, argc, argv);
+  // Names in layers are bytes: libarchive converts them by the locale.
+  setlocale(LC_CTYPE, "C.UTF-8");
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("ocid"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  if (options.debug) spdlog::set_level(spdlog::level::debug);
+  const ocirun::Status status = ocirun::Run(options);
+  if (!status.ok()) {
+    spdlog::error("{}", ocirun::MessageOf(status));
+    return 1;
+  }
+  return 0;
+}
