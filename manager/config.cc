@@ -40,17 +40,17 @@ auto Set(T* value) {
 
 Status ReadRegistry(const YAML::Node& node, const std::string& path,
                     registry::HostOptions* options) {
-  return ReadMap(
-      node, path,
-      {{"mirrors", Set(&options->mirrors)},
-       {"insecure", Set(&options->insecure)},
-       {"ca_file", Set(&options->ca_file)},
-       {"auth", [&](const YAML::Node& auth, const std::string& here) {
-          return ReadMap(auth, here,
+  return ReadMap(node, path,
+                 {{"mirrors", Set(&options->mirrors)},
+                  {"insecure", Set(&options->insecure)},
+                  {"ca_file", Set(&options->ca_file)},
+                  {"auth", [&](const YAML::Node& auth, const std::string& here) {
+                     return ReadMap(
+                         auth, here,
                          {{"username", Set(&options->credentials.username)},
                           {"password", Set(&options->credentials.password)},
                           {"identity_token", Set(&options->credentials.identity_token)}});
-        }}});
+                   }}});
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ocid, the daemon: reads its configuration, opens its stores, serves gRPC until SIGTERM. Containers
-// run on without it.
+// ocid, the daemon: reads its configuration, opens its stores, serves gRPC until SIGTERM.
+// Containers run on without it.
 #include <fcntl.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
@@ -101,22 +101,22 @@ Status OpenStores(const Options& options, Daemon* daemon) {
   ASSIGN_OR_RETURN(daemon->images,
                    image::ImageStore::Open(daemon->database.get(), daemon->content.get(),
                                            daemon->snapshotter.get(), daemon->config.registries));
-  ASSIGN_OR_RETURN(daemon->bridge, network::BridgeNetwork::Open(
-                                       {.instance = daemon->instance,
-                                        .bridge_name = daemon->config.bridge,
-                                        .subnet = daemon->config.subnet},
-                                       daemon->database.get()));
+  ASSIGN_OR_RETURN(daemon->bridge,
+                   network::BridgeNetwork::Open({.instance = daemon->instance,
+                                                 .bridge_name = daemon->config.bridge,
+                                                 .subnet = daemon->config.subnet},
+                                                daemon->database.get()));
   ASSIGN_OR_RETURN(Json seccomp, LoadSeccomp(program));
   ASSIGN_OR_RETURN(daemon->containers,
-                   container::ContainerManager::Open(
-                       {.root = options.root,
-                        .state = options.state,
-                        .instance = daemon->instance,
-                        .runtime = program + "/ocirun",
-                        .shim = program + "/ocishim",
-                        .seccomp = std::move(seccomp)},
-                       daemon->database.get(), daemon->images.get(), daemon->snapshotter.get(),
-                       daemon->bridge.get(), &daemon->events));
+                   container::ContainerManager::Open({.root = options.root,
+                                                      .state = options.state,
+                                                      .instance = daemon->instance,
+                                                      .runtime = program + "/ocirun",
+                                                      .shim = program + "/ocishim",
+                                                      .seccomp = std::move(seccomp)},
+                                                     daemon->database.get(), daemon->images.get(),
+                                                     daemon->snapshotter.get(),
+                                                     daemon->bridge.get(), &daemon->events));
   return ImportDefaults(daemon->images.get(), options.root, program);
 }
 
@@ -164,12 +164,13 @@ Status Run(const Options& options) {
   }
   api::ImageService images(daemon.images.get(), &daemon.events);
   api::ContainerService containers(daemon.containers.get(), daemon.images.get());
-  api::SystemService system({.root = options.root, .id = daemon.bridge->id().substr(0, 32),
+  api::SystemService system({.root = options.root,
+                             .id = daemon.bridge->id().substr(0, 32),
                              .insecure_registries = insecure},
                             daemon.containers.get(), daemon.images.get(), &daemon.events);
   ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&images, &containers, &system}));
-  spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, options.listen,
-               options.root, daemon.instance);
+  spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, options.listen, options.root,
+               daemon.instance);
   int signal = 0;
   sigwait(&signals, &signal);
   spdlog::info("{}: stopping; containers run on", signal == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -158,8 +158,9 @@ grpc::Status ContainerService::GetLogs(grpc::ServerContext* context,
                             .until = request->until(),
                             .follow = request->follow()};
   if (request->has_tail()) query.tail = request->tail();
-  return ToGrpc(manager_->Logs(request->container(), query, CancelledBy(context),
-                               [&](const ocid::v1::LogEntry& entry) { return writer->Write(entry); }));
+  return ToGrpc(
+      manager_->Logs(request->container(), query, CancelledBy(context),
+                     [&](const ocid::v1::LogEntry& entry) { return writer->Write(entry); }));
 }
 
 grpc::Status ContainerService::AttachContainer(

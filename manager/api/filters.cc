@@ -65,9 +65,8 @@ StatusOr<std::function<bool(const Container&, const std::string&)>> ContainerMat
     });
   }
   if (key == "label") {
-    return Matcher([](const Container& c, const std::string& v) {
-      return HasLabel(c.config().labels(), v);
-    });
+    return Matcher(
+        [](const Container& c, const std::string& v) { return HasLabel(c.config().labels(), v); });
   }
   if (key == "status") {
     return Matcher([](const Container& c, const std::string& v) {
@@ -212,7 +211,9 @@ StatusOr<bool> EventMatches(const Filters& filters, const ocid::v1::Event& event
                (event.actor_id().starts_with(v) || attribute("name") == v);
       };
     } else if (filter.key() == "image") {
-      matches = [&](const std::string& v) { return attribute("image") == v || attribute("name") == v; };
+      matches = [&](const std::string& v) {
+        return attribute("image") == v || attribute("name") == v;
+      };
     } else if (filter.key() == "label") {
       matches = [&](const std::string& v) { return HasLabel(event.attributes(), v); };
     } else {

@@ -44,7 +44,8 @@ class ContainerService final : public ocid::v1::ContainerService::Service {
  public:
   ContainerService(container::ContainerManager* manager, image::ImageStore* images)
       : manager_(manager), images_(images) {}
-  grpc::Status CreateContainer(grpc::ServerContext*, const ocid::v1::CreateContainerRequest* request,
+  grpc::Status CreateContainer(grpc::ServerContext*,
+                               const ocid::v1::CreateContainerRequest* request,
                                ocid::v1::CreateContainerResponse* response) override;
   grpc::Status StartContainer(grpc::ServerContext*, const ocid::v1::StartContainerRequest* request,
                               ocid::v1::StartContainerResponse*) override;
@@ -60,9 +61,11 @@ class ContainerService final : public ocid::v1::ContainerService::Service {
   grpc::Status UnpauseContainer(grpc::ServerContext*,
                                 const ocid::v1::UnpauseContainerRequest* request,
                                 ocid::v1::UnpauseContainerResponse*) override;
-  grpc::Status RenameContainer(grpc::ServerContext*, const ocid::v1::RenameContainerRequest* request,
+  grpc::Status RenameContainer(grpc::ServerContext*,
+                               const ocid::v1::RenameContainerRequest* request,
                                ocid::v1::RenameContainerResponse*) override;
-  grpc::Status RemoveContainer(grpc::ServerContext*, const ocid::v1::RemoveContainerRequest* request,
+  grpc::Status RemoveContainer(grpc::ServerContext*,
+                               const ocid::v1::RemoveContainerRequest* request,
                                ocid::v1::RemoveContainerResponse*) override;
   grpc::Status ListContainers(grpc::ServerContext*, const ocid::v1::ListContainersRequest* request,
                               ocid::v1::ListContainersResponse* response) override;
@@ -73,9 +76,9 @@ class ContainerService final : public ocid::v1::ContainerService::Service {
                              ocid::v1::WaitContainerResponse* response) override;
   grpc::Status GetLogs(grpc::ServerContext* context, const ocid::v1::GetLogsRequest* request,
                        grpc::ServerWriter<ocid::v1::LogEntry>* writer) override;
-  grpc::Status AttachContainer(grpc::ServerContext* context,
-                               grpc::ServerReaderWriter<ocid::v1::AttachResponse,
-                                                        ocid::v1::AttachRequest>* stream) override;
+  grpc::Status AttachContainer(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<ocid::v1::AttachResponse, ocid::v1::AttachRequest>* stream) override;
   grpc::Status ExecContainer(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<ocid::v1::ExecResponse, ocid::v1::ExecRequest>* stream) override;
@@ -102,7 +105,8 @@ class SystemService final : public ocid::v1::SystemService::Service {
                           ocid::v1::GetVersionResponse* response) override;
   grpc::Status GetInfo(grpc::ServerContext*, const ocid::v1::GetInfoRequest*,
                        ocid::v1::GetInfoResponse* response) override;
-  grpc::Status WatchEvents(grpc::ServerContext* context, const ocid::v1::WatchEventsRequest* request,
+  grpc::Status WatchEvents(grpc::ServerContext* context,
+                           const ocid::v1::WatchEventsRequest* request,
                            grpc::ServerWriter<ocid::v1::Event>* writer) override;
 
  private:

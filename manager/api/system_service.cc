@@ -27,7 +27,7 @@ std::string OperatingSystem() {
 }
 
 struct utsname Uname() {
-  struct utsname name {};
+  struct utsname name{};
   uname(&name);
   return name;
 }
@@ -69,7 +69,7 @@ grpc::Status SystemService::GetInfo(grpc::ServerContext*, const ocid::v1::GetInf
   }
   response->set_images(images_->Count().value_or(0));
   const struct utsname name = Uname();
-  struct sysinfo memory {};
+  struct sysinfo memory{};
   sysinfo(&memory);
   response->set_id(facts_.id);
   response->set_name(name.nodename);

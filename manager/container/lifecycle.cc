@@ -6,8 +6,8 @@
 #include <sys/mount.h>
 
 #include <algorithm>
-#include <csignal>
 #include <charconv>
+#include <csignal>
 #include <thread>
 
 #include "base/file.h"

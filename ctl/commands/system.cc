@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctl/commands/commands.h"
+#include "ctl/commands/filters.h"
+#include "ctl/output/template.h"
+#include "ctl/output/units.h"
+#include "version.h"
+
+namespace ocirun::ctl {
+namespace {
+
+int Print(const OrderedJson& data, const std::string& format) {
+  if (format == "json") {
+    fmt::print("{}\n", data.dump());
+    return 0;
+  }
+  const auto parsed = Template::Parse(format);
+  if (!parsed.ok()) return Fail(parsed.status());
+  const auto text = parsed->Execute(data);
+  if (!text.ok()) return Fail(text.status());
+  fmt::print("{}\n", *text);
+  return 0;
+}
+
+int RunVersion(Session* session, const std::string& format) {
+  ocid::v1::GetVersionResponse server;
+  grpc::ClientContext context;
+  const Status status = session->Check(session->system().GetVersion(&context, {}, &server));
+  OrderedJson data;
+  data["Client"] = {{"Version", kVersion},
+                    {"ApiVersion", "v1"},
+                    {"GitCommit", kCommit},
+                    {"Os", "linux"},
+                    {"Context", "default"}};
+  if (status.ok()) {
+    data["Server"] = {{"Version", server.version()},  {"ApiVersion", server.api_version()},
+                      {"GitCommit", server.commit()}, {"Os", server.os()},
+                      {"Arch", server.arch()},        {"KernelVersion", server.kernel_version()}};
+  }
+  if (!format.empty()) {
+    const int code = Print(data, format);
+    return status.ok() ? code : Fail(status);
+  }
+  fmt::print("Client:\n Version:           {}\n API version:       v1\n Git commit:        {}\n",
+             kVersion, kCommit);
+  if (!status.ok()) return Fail(status);
+  fmt::print(
+      "\nServer:\n Engine:\n  Version:          {}\n  API version:      {}\n  Git commit:       "
+      "{}\n"
+      "  OS/Arch:          {}/{}\n  Kernel Version:   {}\n",
+      server.version(), server.api_version(), server.commit(), server.os(), server.arch(),
+      server.kernel_version());
+  for (const auto& component : server.components()) {
+    fmt::print(" {}:\n  Version:          {}\n  GitCommit:        {}\n", component.name(),
+               component.version(), component.commit());
+  }
+  return 0;
+}
+
+std::string Join(const google::protobuf::RepeatedPtrField<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+OrderedJson InfoJson(const ocid::v1::GetInfoResponse& info) {
+  return {{"ID", info.id()},
+          {"Containers", info.containers()},
+          {"ContainersRunning", info.containers_running()},
+          {"ContainersPaused", info.containers_paused()},
+          {"ContainersStopped", info.containers_stopped()},
+          {"Images", info.images()},
+          {"Driver", info.storage_driver()},
+          {"LoggingDriver", info.logging_driver()},
+          {"CgroupDriver", info.cgroup_driver()},
+          {"CgroupVersion", info.cgroup_version()},
+          {"KernelVersion", info.kernel_version()},
+          {"OperatingSystem", info.operating_system()},
+          {"OSType", info.os_type()},
+          {"Architecture", info.architecture()},
+          {"NCPU", info.cpus()},
+          {"MemTotal", info.memory()},
+          {"DockerRootDir", info.root_dir()},
+          {"Name", info.name()},
+          {"ServerVersion", info.server_version()},
+          {"DefaultRuntime", info.default_runtime()},
+          {"LiveRestoreEnabled", info.live_restore()}};
+}
+
+int RunInfo(Session* session, const std::string& format) {
+  ocid::v1::GetInfoResponse info;
+  grpc::ClientContext context;
+  const Status status = session->Check(session->system().GetInfo(&context, {}, &info));
+  if (!format.empty()) return status.ok() ? Print(InfoJson(info), format) : Fail(status);
+  fmt::print("Client:\n Version:    {}\n\n", kVersion);
+  if (!status.ok()) return Fail(status);
+  fmt::print("Server:\n Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n",
+             info.containers(), info.containers_running(), info.containers_paused(),
+             info.containers_stopped(), info.images());
+  fmt::print(" Server Version: {}\n Storage Driver: {}\n Logging Driver: {}\n",
+             info.server_version(), info.storage_driver(), info.logging_driver());
+  fmt::print(" Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Network: {}\n  Log: {}\n",
+             info.cgroup_driver(), info.cgroup_version(), Join(info.network_plugins()),
+             Join(info.log_plugins()));
+  fmt::print(" Runtimes: {}\n Default Runtime: {}\n", Join(info.runtimes()),
+             info.default_runtime());
+  if (info.security_options_size() > 0) fmt::print(" Security Options:\n");
+  for (const std::string& option : info.security_options()) fmt::print("  {}\n", option);
+  fmt::print(" Kernel Version: {}\n Operating System: {}\n OSType: {}\n Architecture: {}\n",
+             info.kernel_version(), info.operating_system(), info.os_type(), info.architecture());
+  fmt::print(" CPUs: {}\n Total Memory: {}\n Name: {}\n ID: {}\n Docker Root Dir: {}\n",
+             info.cpus(), BinarySize(info.memory()), info.name(), info.id(), info.root_dir());
+  fmt::print(" Debug Mode: {}\n Insecure Registries:\n", info.debug());
+  for (const std::string& host : info.insecure_registries()) fmt::print("  {}\n", host);
+  fmt::print(" Live Restore Enabled: {}\n", info.live_restore());
+  return 0;
+}
+
+struct EventsOptions {
+  std::string since, until, format;
+  std::vector<std::string> filters;
+};
+
+int RunEvents(Session* session, const EventsOptions& options) {
+  ocid::v1::WatchEventsRequest request;
+  for (const bool since : {true, false}) {
+    const std::string& text = since ? options.since : options.until;
+    if (text.empty()) continue;
+    const auto time = ParseTimestamp(text);
+    if (!time.ok()) return Fail(time.status());
+    if (since) request.set_since(*time);
+    if (!since) request.set_until(*time);
+  }
+  const Status parsed = AddFilters(options.filters, request.mutable_filters());
+  if (!parsed.ok()) return Fail(parsed);
+  grpc::ClientContext context;
+  const auto reader = session->system().WatchEvents(&context, request);
+  ocid::v1::Event event;
+  while (reader->Read(&event)) {
+    OrderedJson data = {{"Type", event.type()},
+                        {"Action", event.action()},
+                        {"Actor", {{"ID", event.actor_id()}}},
+                        {"time", event.time() / 1'000'000'000},
+                        {"timeNano", event.time()}};
+    std::string attributes;
+    for (const auto& [key, value] : event.attributes()) {
+      attributes += (attributes.empty() ? "" : ", ") + key + "=" + value;
+      data["Actor"]["Attributes"][key] = value;
+    }
+    if (!options.format.empty()) {
+      if (const int code = Print(data, options.format); code != 0) return code;
+    } else {
+      fmt::print("{} {} {} {} ({})\n", FormatRfc3339Nano(event.time()), event.type(),
+                 event.action(), event.actor_id(), attributes);
+    }
+    std::fflush(stdout);
+  }
+  const Status status = session->Check(reader->Finish());
+  return status.ok() ? 0 : Fail(status);
+}
+
+}  // namespace
+
+void AddSystemCommands(CLI::App* app, Session* session) {
+  auto format = std::make_shared<std::string>();
+  CLI::App* version = app->add_subcommand("version", "Show the version information");
+  version->add_option("-f,--format", *format, "Format output with a template");
+  version->callback([=] { session->run = [=] { return RunVersion(session, *format); }; });
+  CLI::App* info = app->add_subcommand("info", "Display system-wide information");
+  info->add_option("-f,--format", *format, "Format output with a template");
+  info->callback([=] { session->run = [=] { return RunInfo(session, *format); }; });
+  auto options = std::make_shared<EventsOptions>();
+  CLI::App* events = app->add_subcommand("events", "Get real time events from the server");
+  events->add_option("--since", options->since, "Show all events since a timestamp");
+  events->add_option("--until", options->until, "Stream events until a timestamp");
+  events->add_option("--format", options->format, "Format output with a template");
+  events->add_option("-f,--filter", options->filters, "Filter output")->allow_extra_args(false);
+  events->callback([=] { session->run = [=] { return RunEvents(session, *options); }; });
+}
+
+}  // namespace ocirun::ctl
