@@ -25,7 +25,7 @@ ocid::v1::ContainerService::Stub& Session::containers() {
   return *containers_;
 }
 
-ocid::v1::SystemService::Stub& Session::system() {
+ocid::v1::SystemService::Stub& Session::daemon() {
   if (system_ == nullptr) system_ = ocid::v1::SystemService::NewStub(channel());
   return *system_;
 }
@@ -34,7 +34,7 @@ Status Session::Check(const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
   const std::string& text = status.error_message();
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
-      (text.find("connect") != std::string::npos ||
+      (text.find("failed to connect to all addresses") != std::string::npos ||
        text.find("Socket closed") != std::string::npos)) {
     return Error(StatusCode::kUnavailable,
                  "Cannot connect to the ocid daemon at {}. Is the ocid daemon running?", host);

@@ -24,7 +24,7 @@ class Session {
 
   ocid::v1::ImageService::Stub& images();
   ocid::v1::ContainerService::Stub& containers();
-  ocid::v1::SystemService::Stub& system();
+  ocid::v1::SystemService::Stub& daemon();
 
   // A call's status as ours; one that never reached the daemon says so.
   [[nodiscard]] Status Check(const grpc::Status& status) const;

@@ -42,6 +42,16 @@ int Main(int argc, char** argv) {
   app.add_option("-H,--host", session.host, "Daemon socket to connect to");
   app.require_subcommand(0, 1);
   AddAll(&app, &session);
+  // An unknown command is told by its name, whatever comes behind it.
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "-H" || word == "--host") ++i;
+    if (word.starts_with('-')) continue;
+    const auto named = [&](const CLI::App* command) { return command->get_name() == word; };
+    if (!app.get_subcommands(named).empty()) break;
+    return FailHere(
+        fmt::format("ocictl: '{}' is not an ocictl command.\nSee 'ocictl --help'", word));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {

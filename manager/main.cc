@@ -164,11 +164,11 @@ Status Run(const Options& options) {
   }
   api::ImageService images(daemon.images.get(), &daemon.events);
   api::ContainerService containers(daemon.containers.get(), daemon.images.get());
-  api::SystemService system({.root = options.root,
-                             .id = daemon.bridge->id().substr(0, 32),
-                             .insecure_registries = insecure},
-                            daemon.containers.get(), daemon.images.get(), &daemon.events);
-  ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&images, &containers, &system}));
+  api::SystemService facts({.root = options.root,
+                            .id = daemon.bridge->id().substr(0, 32),
+                            .insecure_registries = insecure},
+                           daemon.containers.get(), daemon.images.get(), &daemon.events);
+  ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&images, &containers, &facts}));
   spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, options.listen, options.root,
                daemon.instance);
   int signal = 0;

@@ -291,8 +291,15 @@ Status FillHost(const CLI::App& command, const RunOptions& options, ContainerCon
   if (command.count("--memory-swappiness") > 0) {
     host->set_memory_swappiness(options.memory_swappiness);
   }
-  if (!options.cpus.empty())
-    host->set_nano_cpus(static_cast<int64_t>(std::stod(options.cpus) * 1e9));
+  if (!options.cpus.empty()) {
+    char* end = nullptr;
+    const double cpus = std::strtod(options.cpus.c_str(), &end);
+    if (*end != '\0' || cpus <= 0) {
+      return InvalidArgument("invalid argument \"{}\" for \"--cpus\" flag: not a number of CPUs",
+                             options.cpus);
+    }
+    host->set_nano_cpus(static_cast<int64_t>(cpus * 1e9));
+  }
   RETURN_IF_ERROR(SetBytes(options.memory, [&](int64_t n) { host->set_memory(n); }));
   RETURN_IF_ERROR(SetBytes(options.memory_swap, [&](int64_t n) { host->set_memory_swap(n); }));
   RETURN_IF_ERROR(

@@ -24,7 +24,7 @@ int Print(const OrderedJson& data, const std::string& format) {
 int RunVersion(Session* session, const std::string& format) {
   ocid::v1::GetVersionResponse server;
   grpc::ClientContext context;
-  const Status status = session->Check(session->system().GetVersion(&context, {}, &server));
+  const Status status = session->Check(session->daemon().GetVersion(&context, {}, &server));
   OrderedJson data;
   data["Client"] = {{"Version", kVersion},
                     {"ApiVersion", "v1"},
@@ -89,7 +89,7 @@ OrderedJson InfoJson(const ocid::v1::GetInfoResponse& info) {
 int RunInfo(Session* session, const std::string& format) {
   ocid::v1::GetInfoResponse info;
   grpc::ClientContext context;
-  const Status status = session->Check(session->system().GetInfo(&context, {}, &info));
+  const Status status = session->Check(session->daemon().GetInfo(&context, {}, &info));
   if (!format.empty()) return status.ok() ? Print(InfoJson(info), format) : Fail(status);
   fmt::print("Client:\n Version:    {}\n\n", kVersion);
   if (!status.ok()) return Fail(status);
@@ -133,7 +133,7 @@ int RunEvents(Session* session, const EventsOptions& options) {
   const Status parsed = AddFilters(options.filters, request.mutable_filters());
   if (!parsed.ok()) return Fail(parsed);
   grpc::ClientContext context;
-  const auto reader = session->system().WatchEvents(&context, request);
+  const auto reader = session->daemon().WatchEvents(&context, request);
   ocid::v1::Event event;
   while (reader->Read(&event)) {
     OrderedJson data = {{"Type", event.type()},

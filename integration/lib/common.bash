@@ -67,7 +67,7 @@ stop_registry() { end_process "$FILE_DIR/registry.pid"; }
 
 # push_layout LAYOUT NAME: copies an OCI layout (tag latest) into the registry.
 push_layout() {
-  skopeo copy -q --insecure-policy --dest-tls-verify=false "oci:$1:latest" "docker://$REGISTRY/$2"
+  skopeo copy -q --insecure-policy --preserve-digests --dest-tls-verify=false "oci:$1:latest" "docker://$REGISTRY/$2"
 }
 
 # start_ocid [OPTION...]: a private daemon below $FILE_DIR; sets OCID_HOST for ocictl.

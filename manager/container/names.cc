@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <charconv>
 #include <string>
 
 #include "base/random.h"
@@ -20,12 +21,14 @@ constexpr std::array kSurnames = {
     "euler",   "fermat",   "fermi",   "floyd",    "galois",  "gauss",  "godel",    "hamming",
     "hilbert", "hoare",    "hopper",  "hypatia",  "kepler",  "knuth",  "lamport",  "leibniz",
     "liskov",  "lovelace", "maxwell", "mccarthy", "meitner", "newton", "noether",  "pascal",
-    "perlman", "ritchie",  "shannon", "thompson", "turing",  "wiles",  "wirth",    "yalow"};
+    "perlman", "ritchie",  "shannon", "thompson", "turing",  "wiles",  "wilkes",   "yalow"};
 
 }  // namespace
 
 std::string RandomName() {
-  const auto number = std::stoul(RandomHex(4), nullptr, 16);
+  uint32_t number = 0;
+  const std::string digits = RandomHex(4);
+  std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
   return std::string(kAdjectives[number % kAdjectives.size()]) + "_" +
          kSurnames[number / kAdjectives.size() % kSurnames.size()];
 }

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <set>
 
@@ -95,7 +96,8 @@ std::set<std::string> AvailableCapabilities() {
   const auto text = sys::ReadAll(*status, 1u << 16);
   const size_t at = text.ok() ? text->find("CapBnd:\t") : std::string::npos;
   if (at == std::string::npos) return available;
-  const uint64_t mask = std::stoull(text->substr(at + 8, 16), nullptr, 16);
+  uint64_t mask = 0;
+  std::from_chars(text->data() + at + 8, text->data() + text->size(), mask, 16);
   for (size_t i = 0; i < kAllCapabilities.size(); ++i) {
     if ((mask >> i & 1) == 0) available.erase(kAllCapabilities[i]);
   }

@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Containers through the daemon: what a person types, and what kill -9 of the daemon leaves whole.
+
+bats_require_minimum_version 1.5.0
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  start_ocid
+}
+
+teardown_file() {
+  remove_containers
+  stop_ocid
+  rm -rf "$FILE_DIR"
+}
+
+kill_ocid() {
+  kill -KILL "$(cat "$FILE_DIR/ocid.pid")"
+  wait_gone() { ! kill -0 "$(cat "$FILE_DIR/ocid.pid")" 2>/dev/null; }
+  eventually wait_gone
+}
+
+@test "hello-world needs no registry" {
+  [[ $("$OCICTL" run --rm hello-world) =~ ^"Hello from" ]]
+}
+
+@test "exit codes 125, 126, 127 and 128+n" {
+  run "$OCICTL" run --rm --no-such busybox true
+  [ "$status" -eq 125 ]
+  run "$OCICTL" run --rm busybox /etc
+  [ "$status" -eq 126 ]
+  run -127 "$OCICTL" run --rm busybox no-such-command
+  run "$OCICTL" run --rm busybox sh -c 'sleep 100 & kill -9 $!; wait $!'
+  [ "$status" -eq 137 ]
+  run "$OCICTL" run --rm busybox sh -c 'exit 7'
+  [ "$status" -eq 7 ]
+  [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+@test "streams are apart, input ends, and nothing is lost at the end" {
+  run --separate-stderr "$OCICTL" run --rm busybox sh -c 'echo out; echo err >&2'
+  [ "$output" = out ]
+  # shellcheck disable=SC2154
+  [ "$stderr" = err ]
+  [ "$(printf 'a\nb\n' | "$OCICTL" run -i --rm busybox wc -l)" -eq 2 ]
+  [ "$("$OCICTL" run --rm busybox sh -c 'seq 200000' | tail -1)" = 200000 ]
+}
+
+@test "kill -9 of the daemon: containers run on, statuses and log lines are whole" {
+  "$OCICTL" run -d --name k1 busybox sh -c 'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; sleep 1; exit 9'
+  "$OCICTL" run -d --name k2 -p "127.0.0.1:$(free_port):80" busybox sleep 1000
+  kill_ocid
+  sleep 2
+  start_ocid
+  eventually [ "$("$OCICTL" wait k1)" -eq 9 ]
+  [ "$("$OCICTL" logs k1 | wc -l)" -eq 3000 ]
+  [ "$("$OCICTL" inspect -f '{{.State.Status}}' k2)" = running ]
+  [ "$("$OCICTL" exec k2 echo alive)" = alive ]
+  "$OCICTL" rm -f k1 k2
+}
+
+@test "kill -9 of the daemon amid a run: the next one starts clean" {
+  "$OCICTL" run --rm --name amid busybox sleep 1000 &
+  client=$!
+  sleep 0.3
+  kill_ocid
+  wait "$client" || true
+  start_ocid
+  "$OCICTL" rm -f amid || true
+  [ "$("$OCICTL" run --rm --name amid busybox echo again)" = again ]
+}
+
+@test "a published port answers on the host, is refused twice, and is free afterwards" {
+  port=$(free_port)
+  "$OCICTL" run -d --name web -p "$port:80" busybox httpd -f -h /etc
+  fetched() { wget -q -O - "http://127.0.0.1:$port/hostname" >"$FILE_DIR/got"; }
+  eventually fetched
+  [ "$(cat "$FILE_DIR/got")" = "$("$OCICTL" inspect -f '{{.Config.Hostname}}' web)" ]
+  run "$OCICTL" run -d --name web2 -p "$port:80" busybox httpd -f
+  [ "$status" -eq 125 ]
+  [[ $output =~ "port is already allocated" ]]
+  "$OCICTL" rm -f web web2
+  "$OCICTL" run -d --name web3 -p "$port:80" busybox sleep 100
+  "$OCICTL" rm -f web3
+}
+
+@test "a container starts with no capability, system call or path more than Docker gives" {
+  [ "$("$OCICTL" run --rm busybox sh -c 'grep CapEff /proc/self/status | cut -f2')" = 00000000a80425fb ]
+  [ "$("$OCICTL" run --rm busybox sh -c 'grep Seccomp: /proc/self/status | cut -f2')" = 2 ]
+  run "$OCICTL" run --rm busybox mount -t tmpfs tmpfs /mnt
+  [ "$status" -ne 0 ]
+  run "$OCICTL" run --rm busybox sh -c 'echo x >/proc/sysrq-trigger'
+  [ "$status" -ne 0 ]
+}
+
+@test "what is not supported is refused by name" {
+  for option in --init "--userns=private" "--security-opt=seccomp=/x" "-v=named:/x"; do
+    run "$OCICTL" run --rm "$option" busybox true
+    [ "$status" -eq 125 ]
+    [[ $output =~ "not supported" ]]
+  done
+  [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+@test "twenty containers at once" {
+  for i in $(seq 20); do
+    "$OCICTL" run --rm busybox echo "c$i" >"$FILE_DIR/c$i" 3>&- &
+  done
+  wait
+  for i in $(seq 20); do [ "$(cat "$FILE_DIR/c$i")" = "c$i" ]; done
+  [ -z "$("$OCICTL" ps -aq)" ]
+}
