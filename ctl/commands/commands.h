@@ -35,7 +35,8 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
 // Waits in the background from its making on.
 class ExitWaiter {
  public:
-  ExitWaiter(Session* session, const std::string& container, bool removed);
+  // `id` is the whole id, `exits_seen` as the container's state has it (0 for a new one).
+  ExitWaiter(Session* session, const std::string& id, uint64_t exits_seen, bool removed);
   // The container's exit code.
   StatusOr<int> Wait();
 

@@ -105,7 +105,7 @@ int Run(Session* session, const CLI::App& command, const RunOptions& options) {
     fmt::print("{}\n", created.id);
     return 0;
   }
-  ExitWaiter waiter(session, created.id, options.remove);
+  ExitWaiter waiter(session, created.id, 0, options.remove);
   Status status;
   const StreamEnd end = AttachStreams(
       session, created.id,

@@ -312,7 +312,8 @@ int RunStart(Session* session, const StartOptions& options) {
   const std::string& name = options.names[0];
   const auto record = GetContainer(session, name);
   if (!record.ok()) return Fail(record.status());
-  ExitWaiter waiter(session, name, record->host_config().auto_remove());
+  ExitWaiter waiter(session, record->id(), record->state().exits(),
+                    record->host_config().auto_remove());
   Status status;
   const StreamEnd end = AttachStreams(
       session, name,
@@ -338,7 +339,7 @@ int RunAttach(Session* session, const std::string& name, bool no_stdin, bool pro
   if (state != ocid::v1::ContainerState::STATUS_RUNNING) {
     return FailHere("You cannot attach to a stopped container, start it first");
   }
-  ExitWaiter waiter(session, name, false);
+  ExitWaiter waiter(session, record->id(), record->state().exits(), false);
   Status status;
   const StreamEnd end = AttachStreams(
       session, name,
@@ -419,10 +420,11 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
   return status->ok() ? StreamEnd::kEnded : StreamEnd::kFailed;
 }
 
-ExitWaiter::ExitWaiter(Session* session, const std::string& container, bool removed)
+ExitWaiter::ExitWaiter(Session* session, const std::string& id, uint64_t exits_seen, bool removed)
     : session_(session) {
   ocid::v1::WaitContainerRequest request;
-  request.set_container(container);
+  request.set_container(id);
+  request.set_exits_seen(exits_seen);
   request.set_condition(removed ? ocid::v1::WaitContainerRequest::CONDITION_REMOVED
                                 : ocid::v1::WaitContainerRequest::CONDITION_NEXT_EXIT);
   reader_ = session->containers().AsyncWaitContainer(&context_, request, &queue_);

@@ -143,7 +143,7 @@ grpc::Status ContainerService::GetContainer(grpc::ServerContext*,
 grpc::Status ContainerService::WaitContainer(grpc::ServerContext* context,
                                              const ocid::v1::WaitContainerRequest* request,
                                              ocid::v1::WaitContainerResponse* response) {
-  auto ended = manager_->Wait(request->container(), request->condition(), CancelledBy(context));
+  auto ended = manager_->Wait(*request, CancelledBy(context));
   if (!ended.ok()) return ToGrpc(ended.status());
   *response = *std::move(ended);
   return grpc::Status::OK;

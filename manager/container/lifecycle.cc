@@ -28,6 +28,7 @@ using ocid::v1::ContainerState;
 
 constexpr int32_t kDefaultStopTimeout = 10;
 constexpr int kFailedStart = 128;
+constexpr size_t kRemovedKept = 256;
 constexpr auto kAttachGrace = std::chrono::seconds(10);
 
 bool IsRunning(const Container& record) {
@@ -567,6 +568,8 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
   {
     const std::lock_guard lock(mutex_);
     containers_.erase(record.id());
+    removed_.push_back(live);
+    if (removed_.size() > kRemovedKept) removed_.pop_front();
   }
   {
     const std::lock_guard lock(live->mutex);

@@ -62,6 +62,7 @@ StatusOr<Container> ContainerManager::Get(const std::string& name, bool size) {
   {
     const std::lock_guard lock(live->mutex);
     record = live->record;
+    record.mutable_state()->set_exits(live->exits);
     for (const auto& [id, unused] : live->execs) record.add_exec_ids(id);
   }
   if (size) {
@@ -157,12 +158,19 @@ Status ContainerManager::Rename(const std::string& name, const std::string& raw)
 }
 
 StatusOr<ocid::v1::WaitContainerResponse> ContainerManager::Wait(
-    const std::string& name, ocid::v1::WaitContainerRequest::Condition condition,
-    const Cancelled& cancelled) {
+    const ocid::v1::WaitContainerRequest& request, const Cancelled& cancelled) {
   using Request = ocid::v1::WaitContainerRequest;
-  ASSIGN_OR_RETURN(const LivePtr live, Find(name));
+  const Request::Condition condition = request.condition();
+  StatusOr<LivePtr> found = Find(request.container());
+  if (!found.ok()) {
+    const std::lock_guard lock(mutex_);
+    for (const LivePtr& live : removed_) {
+      if (live->record.id() == request.container()) found = live;
+    }
+  }
+  ASSIGN_OR_RETURN(const LivePtr live, std::move(found));
   std::unique_lock lock(live->mutex);
-  const uint64_t exits = live->exits;
+  const uint64_t exits = request.has_exits_seen() ? request.exits_seen() : live->exits;
   const auto done = [&] {
     if (live->removed) return true;
     if (condition == Request::CONDITION_REMOVED) return false;

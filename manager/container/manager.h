@@ -16,6 +16,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -90,9 +91,9 @@ class ContainerManager {
 
   StatusOr<ocid::v1::Container> Get(const std::string& name, bool size);
   std::vector<ocid::v1::Container> ListAll(bool size);
-  StatusOr<ocid::v1::WaitContainerResponse> Wait(
-      const std::string& name, ocid::v1::WaitContainerRequest::Condition condition,
-      const Cancelled& cancelled);
+  // A container that was removed a moment ago is still known here, by its whole id.
+  StatusOr<ocid::v1::WaitContainerResponse> Wait(const ocid::v1::WaitContainerRequest& request,
+                                                 const Cancelled& cancelled);
   Status Logs(const std::string& name, const LogQuery& query, const Cancelled& cancelled,
               const std::function<bool(const ocid::v1::LogEntry&)>& entry);
   Status Resize(const std::string& name, const std::string& exec_id,
@@ -160,6 +161,7 @@ class ContainerManager {
   EventLog* events_;
   std::mutex mutex_;
   std::map<std::string, LivePtr> containers_;  // by id
+  std::deque<LivePtr> removed_;                // the last ones, for who waits late
 };
 
 // "80/tcp" and its binding -> mapping; InvalidArgument with Docker's words.

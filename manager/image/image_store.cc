@@ -55,6 +55,13 @@ StatusOr<std::unique_ptr<ImageStore>> ImageStore::Open(store::Database* database
 Status ImageStore::Pull(const ocid::v1::PullImageRequest& request, const ProgressSink& progress,
                         const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(request.reference()));
+  // A word with capitals before the slash is a typing error, and no host.
+  const auto upper = [](unsigned char c) { return std::isupper(c) != 0; };
+  if (std::any_of(reference.domain.begin(), reference.domain.end(), upper) &&
+      reference.domain.find_first_of(".:") == std::string::npos) {
+    return InvalidArgument("invalid reference format: repository name ({}) must be lowercase",
+                           reference.Repository());
+  }
   Platform platform = HostPlatform();
   if (!request.platform().empty()) {
     ASSIGN_OR_RETURN(platform, ParsePlatform(request.platform()));
