@@ -133,6 +133,24 @@ nothing_half_made() {
   [ ! -e "$FILE_DIR/root/content/blobs/sha256/$digest" ]
 }
 
+@test "kill -9 amid a pull: the next daemon goes on from what came" {
+  make_tar "$FILE_DIR/t" "add('x', b'k' * 300000000)"
+  push_layers killed "$FILE_DIR/t"
+  digest=$(sha256sum "$FILE_DIR/t" | cut -d' ' -f1)
+  rm "$FILE_DIR/t"
+  "$OCICTL" pull "$REGISTRY/bad/killed" >/dev/null 2>&1 3>&- &
+  client=$!
+  came() { [ -s "$FILE_DIR/root/content/ingest/$digest" ]; }
+  until came; do sleep 0.01; done
+  kill -KILL "$(cat "$FILE_DIR/ocid.pid")"
+  wait "$client" || true
+  start_ocid
+  [ -z "$(ls -A "$FILE_DIR/root/overlay/staging")" ]
+  "$OCICTL" pull -q "$REGISTRY/bad/killed"
+  [ "$(stat -c %s "$("$OCICTL" inspect -f '{{.GraphDriver.Data.UpperDir}}' "$REGISTRY/bad/killed")/x")" -eq 300000000 ]
+  "$OCICTL" rmi "$REGISTRY/bad/killed"
+}
+
 @test "layers over layers: whiteouts, opaque folders, owners, set-uid, devices" {
   make_tar "$FILE_DIR/t1" "add('a/gone'); add('a/stays'); add('o/old'); add('su', mode=0o4755, uid=7, gid=8)"
   make_tar "$FILE_DIR/t2" "add('a/.wh.gone', b''); add('o/.wh..wh..opq', b''); add('o/new'); add('fifo', b'', type=tarfile.FIFOTYPE)"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstring>
 #include <mutex>
 
 namespace ocirun::registry {
@@ -144,8 +145,13 @@ StatusOr<HttpResponse> HttpClient::Perform(const HttpRequest& request) {
   if (!transfer.status.ok()) return transfer.status;
   if (code == CURLE_ABORTED_BY_CALLBACK) return Error(StatusCode::kCancelled, "context canceled");
   if (code != CURLE_OK) {
-    return Error(StatusCode::kUnavailable, "{} \"{}\": {}", request.method, request.url,
-                 text[0] != '\0' ? text.data() : curl_easy_strerror(code));
+    long err = 0;
+    curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &err);
+    const std::string reason = code == CURLE_COULDNT_CONNECT && err != 0
+                                   ? fmt::format(": {}", strerror(static_cast<int>(err)))
+                                   : "";
+    return Error(StatusCode::kUnavailable, "{} \"{}\": {}{}", request.method, request.url,
+                 text[0] != '\0' ? text.data() : curl_easy_strerror(code), reason);
   }
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
