@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -27,6 +28,13 @@ UnixNanos TimeOf(const wire::Timestamp& time) {
   return time.seconds() * 1'000'000'000 + time.nanos();
 }
 
+// The shim's environment is the daemon's, as containerd does it.
+std::vector<std::string> OwnEnvironment() {
+  std::vector<std::string> words;
+  for (char** word = environ; *word != nullptr; ++word) words.emplace_back(*word);
+  return words;
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<ShimClient>> ShimClient::Start(const ShimStart& start) {
@@ -37,7 +45,7 @@ StatusOr<std::unique_ptr<ShimClient>> ShimClient::Start(const ShimStart& start) 
   const Command command{.path = start.program,
                         .args = {start.program, "-namespace", start.name_space, "-address",
                                  start.socket_dir + "/none", "-id", start.id, "start"},
-                        .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+                        .env = OwnEnvironment(),
                         .input = params.SerializeAsString(),
                         .cwd = start.bundle,
                         .timeout = std::chrono::seconds(20)};
