@@ -603,6 +603,12 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
     if (record.state().status() == ContainerState::STATUS_RESTARTING) {
       record.mutable_state()->set_status(ContainerState::STATUS_EXITED);
     }
+    // A daemon that was killed amid a start has a shim that nobody knows of.
+    if (const auto orphan = ShimClient::Reconnect(bundle, record.id()); orphan.ok()) {
+      IgnoreError((*orphan)->Kill("", SIGKILL, true), "it may not have started");
+      IgnoreError((*orphan)->Delete(""), "the shim ends anyway");
+      (*orphan)->Shutdown();
+    }
     Cleanup(&record);
     return;
   }
