@@ -1,5 +1,5 @@
-# ocirun_unit_test(LIBRARY a_test.cc b_test.cc ...): one doctest program a library, run by ctest as
-# unit.<library>. No root needed.
+# ocirun_unit_test(LIBRARY a_test.cc b_test.cc ... [LINK MORE...]): one doctest program a library, run
+# by ctest as unit.<library>; MORE is what only the test links. No root needed.
 add_library(doctest_main OBJECT ${CMAKE_CURRENT_LIST_DIR}/doctest_main.cc)
 target_link_libraries(doctest_main PUBLIC doctest::doctest)
 
@@ -7,8 +7,9 @@ function(ocirun_unit_test library)
   if(NOT OCIRUN_TESTS)
     return()
   endif()
-  add_executable(${library}_test ${ARGN})
-  target_link_libraries(${library}_test PRIVATE ${library} doctest_main)
+  cmake_parse_arguments(TEST "" "" LINK ${ARGN})
+  add_executable(${library}_test ${TEST_UNPARSED_ARGUMENTS})
+  target_link_libraries(${library}_test PRIVATE ${library} doctest_main ${TEST_LINK})
   set_target_properties(${library}_test PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
   add_test(NAME unit.${library} COMMAND ${library}_test)
