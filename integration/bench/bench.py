@@ -12,8 +12,10 @@ hits all alike; the median is shown.
 
 The runtime rows use a bundle of busybox-static with the namespaces pid, mount, uts, ipc and
 network. `limit` is a small static program that does nothing but clone3, a bind mount, pivot_root
-and exec. crun refuses hybrid cgroups: there it is measured in a private mount namespace in which
-/sys/fs/cgroup/unified is not mounted.
+and exec. crun refuses hybrid cgroups: there everything is measured in a private mount namespace in
+which /sys/fs/cgroup/unified is not mounted. The manager rows use busybox of the registry, if one is
+given, so that every peer runs the same image; podman gets limits that a root without
+CAP_SYS_RESOURCE may set.
 """
 import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -32,10 +34,13 @@ def have(program):
 def once(argv, cwd=None):
     """-> seconds of one run; raises when it fails."""
     start = time.perf_counter()
-    p = subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    taken = time.perf_counter() - start
-    if p.returncode != 0:
-        raise RuntimeError(f'{" ".join(argv)}: exit {p.returncode}: {p.stderr.decode(errors="replace")[-300:]}')
+    # Not a pipe: a created container keeps the standard error open, and reading it would never end.
+    with tempfile.TemporaryFile() as errors:
+        code = subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors).returncode
+        taken = time.perf_counter() - start
+        if code != 0:
+            errors.seek(0)
+            raise RuntimeError(f'{" ".join(argv)}: exit {code}: {errors.read().decode(errors="replace")[-300:]}')
     return taken
 
 
@@ -64,6 +69,14 @@ def peak_kib(argv, cwd=None):
     return min(int(sh(sys.executable, '-c', script, *argv, cwd=cwd).split()[-1]) for _ in range(5))
 
 
+def leave_hybrid_cgroups():
+    """Starts this script again in a mount namespace without the cgroup2 mount of a hybrid host."""
+    if not os.path.ismount('/sys/fs/cgroup/unified'):
+        return
+    script = 'umount /sys/fs/cgroup/unified && exec "$@"'
+    os.execvp('unshare', ['unshare', '-m', '--propagation', 'private', 'sh', '-c', script, 'sh', sys.executable, *sys.argv])
+
+
 def pss_kib(pid):
     return int(re.search(r'^Pss:\s+(\d+)', open(f'/proc/{pid}/smaps_rollup').read(), re.M).group(1))
 
@@ -75,6 +88,11 @@ class Bench:
         self.bin = os.path.abspath(args.bin)
         self.ocirun, self.ocictl = f'{self.bin}/ocirun', f'{self.bin}/ocictl'
         self.daemon = None
+        self.busybox = f'{args.registry}/library/busybox' if args.registry else 'busybox'
+        conf = f'{self.tmp}/containers.conf'
+        open(conf, 'w').write('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+                              '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+        os.environ['CONTAINERS_CONF'] = conf
 
     # ---- what is measured
 
@@ -110,7 +128,6 @@ class Bench:
         return path
 
     def runtimes(self):
-        # Each in the same kind of mount namespace, so that the comparison is fair.
         yield 'ocirun', [self.ocirun, '--root', f'{self.tmp}/state-ocirun']
         for peer in ('crun', 'runc'):
             if have(peer):
@@ -168,14 +185,17 @@ class Bench:
         if self.wants('idle'):
             time.sleep(1)
             self.row('`ocid` idle, PSS', {'ocid': pss_kib(self.daemon.pid) / 1024}, 'MB', '≤ 25 MB')
-        sh(*self.ctl('run', '--rm', 'busybox', 'true'))
+        sh(*self.ctl('run', '--rm', self.busybox, 'true'))
+        if self.args.registry:
+            for name, p in self.peers():
+                sh(*p, 'pull', '-q', *(['--tls-verify=false'] if name == 'podman' else []), self.busybox)
         everyone = lambda *args: {'ocictl': self.ctl(*args), **{n: p + list(args) for n, p in self.peers()}}
         runs = max(5, self.args.runs // 2)
         if self.wants('ps'):
             self.row('`ps`', ms(in_turns(everyone('ps'), self.args.runs)), 'ms', '≤ 5 ms')
         if self.wants('cli'):
-            self.row('`run --rm` on the bridge, whole command', ms(in_turns(everyone('run', '--rm', 'busybox', 'true'), runs)), 'ms', '≤ 25 ms')
-            for argv in everyone('run', '-d', '--name', 'bench-x', 'busybox', 'sleep', '1000').values():
+            self.row('`run --rm` on the bridge, whole command', ms(in_turns(everyone('run', '--rm', self.busybox, 'true'), runs)), 'ms', '≤ 25 ms')
+            for argv in everyone('run', '-d', '--name', 'bench-x', self.busybox, 'sleep', '1000').values():
                 subprocess.run(argv, capture_output=True)
             self.row('`exec` into a running container, whole command', ms(in_turns(everyone('exec', 'bench-x', 'true'), runs)), 'ms', '≤ 10 ms')
             for argv in everyone('rm', '-f', 'bench-x').values():
@@ -183,14 +203,14 @@ class Bench:
         if self.wants('shim'):
             n = 20
             for i in range(n):
-                sh(*self.ctl('run', '-d', '--name', f'bench-{i}', 'busybox', 'sleep', '1000'))
+                sh(*self.ctl('run', '-d', '--name', f'bench-{i}', self.busybox, 'sleep', '1000'))
             shims = [int(p) for p in sh('pgrep', '-f', f'{self.bin}/ocishim.*ocid', ).split()]
             total = sum(pss_kib(p) for p in shims)
             self.row(f'shim, PSS each ({len(shims)} running)', {'ocishim': total / 1024 / max(1, len(shims))}, 'MB', '≤ 1 MB')
             sh(*self.ctl('rm', '-f', *[f'bench-{i}' for i in range(n)]))
         if self.wants('log'):
             lines = 'yes ' + 'x' * 99 + ' | head -c 200000000'
-            self.row('`run --rm` that prints 200 MB', in_turns(everyone('run', '--rm', 'busybox', 'sh', '-c', lines), 1), 's', '≤ 1.2 s')
+            self.row('`run --rm` that prints 200 MB', in_turns(everyone('run', '--rm', self.busybox, 'sh', '-c', lines), 1), 's', '≤ 1.2 s')
         if self.args.registry and self.wants('pull'):
             ref = f'{self.args.registry}/{self.args.image}'
             def remove():
@@ -223,7 +243,9 @@ def main():
     p.add_argument('--bin', default=f'{REPO}/build/release/bin'); p.add_argument('--only', default='')
     p.add_argument('--runs', type=int, default=30); p.add_argument('--registry', default='')
     p.add_argument('--image', default='library/big:latest'); p.add_argument('--markdown', default='')
-    b = Bench(p.parse_args())
+    args = p.parse_args()
+    leave_hybrid_cgroups()
+    b = Bench(args)
     try:
         if not b.args.only or b.args.only in ('run', 'exec', 'memory'):
             b.runtime_rows()
