@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "base/sys/file.h"
 #include "ocirun/cgroup/manager_impl.h"
 
 namespace ocirun::cgroup {
@@ -54,6 +55,13 @@ StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_pat
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
   return NewManager(ParseMountInfo(mountinfo), own, cgroups_path, id);
+}
+
+Status Enter(const std::vector<UniqueFd>& entry) {
+  for (const UniqueFd& file : entry)
+    // 0 is the writer itself, in whichever pid namespace it is.
+    RETURN_IF_ERROR(Annotate(sys::WriteAll(file, "0"), "entering the container's cgroup"));
+  return absl::OkStatus();
 }
 
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view) {

@@ -4,7 +4,7 @@
 // controllers on v1) or cgroup v2, with the cgroupfs driver.
 //
 //   Create  makes the folders            Destroy  removes them, with what is below
-//   Set     writes the limits            Apply    moves a process in
+//   Set     writes the limits            OpenEntry, Enter  move the calling process in
 //
 // `cgroupsPath` of config.json: an absolute path is below the mount point, a relative or missing
 // one (then the container's id) below the runtime's own cgroup.
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/unique_fd.h"
 #include "ocirun/cgroup/host.h"
 #include "ocirun/spec/spec.h"
 
@@ -33,8 +34,9 @@ class Manager {
   // Writes the limits. What the kernel refuses names the file and the value; a controller that the
   // host lacks is an error only if the configuration asks for it.
   virtual Status Set(const oci::Resources& resources) = 0;
-  // Moves a process into all cgroups of the container.
-  virtual Status Apply(pid_t pid) = 0;
+  // The files through which a process moves itself into all cgroups of the container. They are
+  // opened in the runtime, whose rights count (cgroups(7)); Enter() uses them in the child.
+  virtual StatusOr<std::vector<UniqueFd>> OpenEntry() const = 0;
   // Every process of the container, also in cgroups that it made itself.
   virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
   virtual Status SetFrozen(bool frozen) = 0;
@@ -46,6 +48,13 @@ class Manager {
   // Folder name of each hierarchy -> the container's folder in it; on v2 one entry, "".
   [[nodiscard]] virtual std::map<std::string, std::string> View() const = 0;
 };
+
+// Moves the calling process, which must have one thread, through what OpenEntry() gave.
+//
+// On v1 that is `tasks` and not cgroup.procs: for a thread that moves itself alone the kernel
+// (cgroup_procs_write_start) skips the lock over all processes, whose first taker after a quiet
+// second waits for a grace period of RCU: 10 to 25 ms.
+Status Enter(const std::vector<UniqueFd>& entry);
 
 // `hierarchies` and `proc_cgroup` describe the host (ParseMountInfo, /proc/self/cgroup). The path
 // must not hold "..". Makes nothing yet.

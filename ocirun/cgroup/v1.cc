@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // cgroup v1: one folder a hierarchy (Documentation/admin-guide/cgroup-v1).
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/sys/file.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/files.h"
 #include "ocirun/cgroup/manager_impl.h"
@@ -22,7 +24,7 @@ class V1Manager : public Manager {
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
-  Status Apply(pid_t pid) override;
+  StatusOr<std::vector<UniqueFd>> OpenEntry() const override;
   StatusOr<std::vector<pid_t>> Pids() const override;
   Status SetFrozen(bool frozen) override;
   [[nodiscard]] bool IsFrozen() const override;
@@ -229,10 +231,12 @@ Status V1Manager::Set(const oci::Resources& resources) {
   return SetDevices(resources.devices);
 }
 
-Status V1Manager::Apply(pid_t pid) {
-  for (const Place& place : places_)
-    RETURN_IF_ERROR(WriteControl(place.folder, "cgroup.procs", std::to_string(pid), "cgroup"));
-  return absl::OkStatus();
+StatusOr<std::vector<UniqueFd>> V1Manager::OpenEntry() const {
+  std::vector<UniqueFd> entry;
+  for (const Place& place : places_) {
+    ASSIGN_OR_RETURN(entry.emplace_back(), sys::Open(place.folder + "/tasks", O_WRONLY));
+  }
+  return entry;
 }
 
 StatusOr<std::vector<pid_t>> V1Manager::Pids() const {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // cgroup v2: one folder for all controllers (Documentation/admin-guide/cgroup-v2.rst).
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <cmath>
 
 #include "base/file.h"
+#include "base/sys/file.h"
 #include "ocirun/cgroup/device_bpf.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/files.h"
@@ -33,9 +35,7 @@ class V2Manager : public Manager {
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
-  Status Apply(pid_t pid) override {
-    return WriteControl(place_.folder, "cgroup.procs", std::to_string(pid), "cgroup");
-  }
+  StatusOr<std::vector<UniqueFd>> OpenEntry() const override;
   StatusOr<std::vector<pid_t>> Pids() const override { return ReadPids(place_.folder, true); }
   Status SetFrozen(bool frozen) override;
   [[nodiscard]] bool IsFrozen() const override;
@@ -187,6 +187,12 @@ Status V2Manager::Set(const oci::Resources& resources) {
   for (const auto& [file, value] : resources.unified)
     RETURN_IF_ERROR(Write(file, value, "linux.resources.unified"));
   return AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
+}
+
+StatusOr<std::vector<UniqueFd>> V2Manager::OpenEntry() const {
+  std::vector<UniqueFd> entry(1);
+  ASSIGN_OR_RETURN(entry[0], sys::Open(place_.folder + "/cgroup.procs", O_WRONLY));
+  return entry;
 }
 
 Status V2Manager::SetFrozen(bool frozen) {

@@ -152,6 +152,7 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context->parent = std::move(sockets.second);
   context->cgroups = cgroups->View();
+  ASSIGN_OR_RETURN(context->cgroup_entry, cgroups->OpenEntry());
   context->record = *record;
   ASSIGN_OR_RETURN(const pid_t pid, CloneInit(spec.linux, context->joined));
   if (pid == 0) {
@@ -161,7 +162,7 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   sys::ChildGuard guard(pid);
   context->parent.Reset();
   context->console.Reset();
-  RETURN_IF_ERROR(cgroups->Apply(pid));
+  context->cgroup_entry.clear();
   if (spec.process->oom_score_adj.has_value())
     RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *spec.process->oom_score_adj));
   RETURN_IF_ERROR(WriteIdMaps(pid, spec.linux));

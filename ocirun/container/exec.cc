@@ -47,6 +47,7 @@ struct ExecContext {
   const UniqueFd& init;  // pidfd
   int namespaces = 0;
   int preserve_fds = 0;
+  std::vector<UniqueFd> cgroup_entry;
   UniqueFd parent, console;
 };
 
@@ -64,6 +65,7 @@ Status SetUpTerminal(ExecContext* c) {
 Status RunInContainer(ExecContext* c) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
+  RETURN_IF_ERROR(cgroup::Enter(c->cgroup_entry));
   // The pid namespace was chosen for us before the clone. All others at once: between the first
   // and the last nothing of the container can get at us.
   const int others = c->namespaces & ~CLONE_NEWPID;
@@ -116,6 +118,7 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
                       .init = init,
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
+  ASSIGN_OR_RETURN(context.cgroup_entry, cgroup::ExistingManager(record.cgroups)->OpenEntry());
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }
@@ -130,7 +133,6 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   }
   sys::ChildGuard guard(pid);
   context.parent.Reset();
-  RETURN_IF_ERROR(cgroup::ExistingManager(record.cgroups)->Apply(pid));
   if (options.process.oom_score_adj.has_value())
     RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *options.process.oom_score_adj));
   RETURN_IF_ERROR(init::SendMessage(sockets.first, init::Message::kGo));

@@ -18,6 +18,7 @@
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
+#include "ocirun/cgroup/manager.h"
 #include "ocirun/container/hooks.h"
 #include "ocirun/init/become.h"
 #include "ocirun/init/sync.h"
@@ -43,6 +44,12 @@ Status WaitForParent(InitContext* c, Progress*) {
   // /proc is the runtime's still, so this is our number there and not 1.
   ASSIGN_OR_RETURN(const std::string self, sys::ReadLink("/proc/self"));
   std::from_chars(self.data(), self.data() + self.size(), c->record.init_pid);
+  return absl::OkStatus();
+}
+
+Status EnterCgroups(InitContext* c, Progress*) {
+  RETURN_IF_ERROR(cgroup::Enter(c->cgroup_entry));
+  c->cgroup_entry.clear();
   return absl::OkStatus();
 }
 
@@ -176,7 +183,8 @@ constexpr struct {
   const char* name;
   Status (*run)(InitContext*, Progress*);
 } kSteps[] = {
-    {"wait for the runtime", WaitForParent},   // cgroups and id maps must be in place
+    {"wait for the runtime", WaitForParent},   // id maps must be in place
+    {"cgroups", EnterCgroups},                 // before anything that counts against the limits
     {"user namespace", TakeRoot},              // before anything is made, or nobody owns it
     {"join namespaces", JoinNamespaces},       // before mounts: procfs shows its pid namespace
     {"cgroup namespace", NewCgroupNamespace},  // its root is the cgroup that we are in by now

@@ -25,6 +25,7 @@ struct InitContext {
   UniqueFd start;    // listening: `start` connects
   UniqueFd console;  // connected console socket; invalid without a terminal
   std::vector<JoinedNamespace> joined;
+  std::vector<UniqueFd> cgroup_entry;  // cgroup::Enter
   linux_::CgroupView cgroups;
   std::optional<linux_::SeccompFilter> seccomp;
   linux_::RootChange root_change = linux_::RootChange::kPivot;

@@ -4,14 +4,12 @@
 // SOCK_SEQPACKET pair: one message, one packet. A message out of phase ends the start.
 //
 //   create                                         start
-//   parent                init                     `ocirun start`          init
-//     |------ kGo --------->|  cgroups, id maps       |--- connect ---------->|  start.sock
-//     |<-- kRunHooks -------|  namespaces, mounts     |                       |  startContainer
-//     hooks,
-//     |------ kGo --------->|  createRuntime ran      |                       |  user, seccomp,
-//     exec
-//     |<--- kReady ---------|  waits for start        |<-- end of stream -----|  the command runs
-//     |<--- kFailed{} ------|  instead, any time      |<-- kFailed{} ---------|  instead
+//   parent                init                     `ocirun start`       init
+//     |------ kGo --------->|  cgroups, namespaces,   |--- connect ------->|  start.sock
+//     |<-- kRunHooks -------|  mounts                 |                    |  startContainer hooks,
+//     |------ kGo --------->|  createContainer hooks, |                    |  user, seccomp, exec
+//     |<--- kReady ---------|  root; waits for start  |<-- end of stream --|  the command runs
+//     |<--- kFailed{} ------|  instead, any time      |<-- kFailed{} ------|  instead
 #pragma once
 
 #include <string>
