@@ -3,7 +3,7 @@
 """Measures the budget table of this project side by side with the peers that are installed.
 
 usage: bench.py [--bin build/release/bin] [--only WORD] [--runs N] [--registry HOST:PORT] [--image NAME]
-                [--markdown FILE]
+                [--markdown FILE]   (its part between the two `table` comments is replaced)
 
 Run as root. Every row is measured in one run on one machine and judged as a ratio; absolute times
 vary from machine to machine and with its load. A peer that is not installed, or whose daemon does
@@ -61,12 +61,6 @@ def in_turns(commands, runs, before=None, cwd=None):
             if i >= 2:
                 times[name].append(t)
     return {n: broken.get(n) or statistics.median(times[n]) for n in commands}
-
-
-def peak_kib(argv, cwd=None):
-    """Largest resident set of the program itself (not of its children), in KiB."""
-    script = 'import resource,subprocess,sys; subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,stdin=subprocess.DEVNULL,check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)'
-    return min(int(sh(sys.executable, '-c', script, *argv, cwd=cwd).split()[-1]) for _ in range(5))
 
 
 def leave_hybrid_cgroups():
@@ -138,7 +132,7 @@ class Bench:
         run = lambda b, n: {r: a + ['run', '-b', b, f'{n}-{r}'] for r, a in self.runtimes()}
         ms = lambda v: {k: x if isinstance(x, str) else x * 1000 for k, x in v.items()}
         if self.wants('run'):
-            limit = {'limit': [f'{os.path.dirname(self.bin)}/test/bench_limit', f'{self.tmp}/rootfs', '/bin/true']}
+            limit = {'limit': [self.helper('limit'), f'{self.tmp}/rootfs', '/bin/true']}
             self.row('`run` of /bin/true, 5 namespaces', ms(in_turns({**run(plain, 'p'), **limit}, self.args.runs)), 'ms', '≤ 0.5 × crun, ≤ 1.4 × limit')
             self.row('the same after 1.5 s of quiet', ms(in_turns(run(plain, 'q'), max(3, self.args.runs // 6), before=lambda: time.sleep(1.5))), 'ms', '≤ 0.5 × crun')
         if self.wants('exec'):
@@ -156,7 +150,14 @@ class Bench:
                 for r, a in self.runtimes():
                     subprocess.run(a + ['delete', '-f', f'e-{r}'], capture_output=True)
         if self.wants('memory'):
-            self.row('peak memory of `run`', {r: peak_kib(argv) / 1024 for r, argv in run(plain, 'm').items()}, 'MB', '≤ 2 MB')
+            self.row('peak memory of `run`', {r: self.peak_kib(argv) / 1024 for r, argv in run(plain, 'm').items()}, 'MB', '≤ 2 MB')
+
+    def helper(self, name):
+        return f'{os.path.dirname(self.bin)}/test/bench_{name}'
+
+    def peak_kib(self, argv):
+        """The largest resident set of a process of `argv`, in KiB."""
+        return statistics.median(int(sh(self.helper('peak'), *argv)) for _ in range(5))
 
     def start_daemon(self):
         state = f'{self.tmp}/state'
@@ -238,6 +239,15 @@ class Bench:
         return head + '\n'.join(lines) + '\n'
 
 
+def replace_table(path, table):
+    """Puts `table` between the comments `table` and `end of table` of a Markdown file."""
+    text = open(path).read()
+    new, n = re.subn(r'(<!-- table -->\n).*?(<!-- end of table -->)', lambda m: m[1] + table + m[2], text, flags=re.S)
+    if n != 1:
+        raise SystemExit(f'{path}: has no <!-- table --> and <!-- end of table -->')
+    open(path, 'w').write(new)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--bin', default=f'{REPO}/build/release/bin'); p.add_argument('--only', default='')
@@ -254,7 +264,7 @@ def main():
     finally:
         b.clean()
     if b.args.markdown:
-        open(b.args.markdown, 'w').write(b.table())
+        replace_table(b.args.markdown, b.table())
     print('\n' + b.table())
 
 
