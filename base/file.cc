@@ -16,7 +16,9 @@ struct DirCloser {
   void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-StatusOr<std::vector<std::string>> Names(const UniqueFd& dir) {
+}  // namespace
+
+StatusOr<std::vector<std::string>> ListFolder(const UniqueFd& dir) {
   ASSIGN_OR_RETURN(UniqueFd copy, sys::OpenAt(dir, ".", O_RDONLY | O_DIRECTORY));
   std::unique_ptr<DIR, DirCloser> stream(::fdopendir(copy.get()));
   if (!stream) return SysError(errno, "fdopendir");
@@ -33,6 +35,8 @@ StatusOr<std::vector<std::string>> Names(const UniqueFd& dir) {
   return names;
 }
 
+namespace {
+
 Status RemoveEntryAt(const UniqueFd& parent, const std::string& name, dev_t device) {
   if (::unlinkat(parent.get(), name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
   if (errno != EISDIR && errno != EPERM) return SysError(errno, "unlink", name);
@@ -40,7 +44,7 @@ Status RemoveEntryAt(const UniqueFd& parent, const std::string& name, dev_t devi
   if (!dir.ok()) return dir.status();
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*dir));
   if (st.st_dev != device) return SysError(EBUSY, "remove", name);
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, Names(*dir));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(*dir));
   for (const std::string& child : names) RETURN_IF_ERROR(RemoveEntryAt(*dir, child, device));
   return sys::UnlinkAt(parent, name, AT_REMOVEDIR);
 }

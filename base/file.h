@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -19,6 +20,8 @@ Status WriteFile(const std::string& path, std::string_view data, mode_t mode = 0
 // also after a crash.
 Status WriteFileAtomic(const std::string& path, std::string_view data, mode_t mode = 0644);
 
+// The names in a folder, without "." and "..", in no order.
+StatusOr<std::vector<std::string>> ListFolder(const UniqueFd& dir);
 bool PathExists(const std::string& path);               // does not follow a last symbolic link
 Status MakeDirs(const std::string& path, mode_t mode);  // like mkdir -p
 // Removes a tree without following links and without crossing into what it does not own: a mount

@@ -23,7 +23,8 @@ StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd) {
     args.flags |= CLONE_PIDFD;
     args.pidfd = reinterpret_cast<uint64_t>(&fd);
   }
-  args.exit_signal = SIGCHLD;
+  // A sibling inherits the signal that tells of its end (clone3 refuses another).
+  if ((flags & CLONE_PARENT) == 0) args.exit_signal = SIGCHLD;
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return SysError(errno, "clone3");
   if (pid > 0 && pidfd != nullptr) *pidfd = UniqueFd(fd);

@@ -45,7 +45,7 @@ StatusOr<std::pair<UniqueFd, UniqueFd>> SocketPair() {
   return std::pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
 }
 
-StatusOr<UniqueFd> ListenUnix(const std::string& path, int type) {
+StatusOr<UniqueFd> BindUnix(const std::string& path, int type) {
   ASSIGN_OR_RETURN(UniqueFd fd, NewSocket(type));
   sockaddr_un address;
   UniqueFd folder;
@@ -54,6 +54,11 @@ StatusOr<UniqueFd> ListenUnix(const std::string& path, int type) {
   if (::fchmod(fd.get(), 0600) < 0) return SysError(errno, "fchmod", path);
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
     return SysError(errno, "bind", path);
+  return fd;
+}
+
+StatusOr<UniqueFd> ListenUnix(const std::string& path, int type) {
+  ASSIGN_OR_RETURN(UniqueFd fd, BindUnix(path, type));
   if (::listen(fd.get(), 128) < 0) return SysError(errno, "listen", path);
   return fd;
 }
@@ -114,24 +119,35 @@ Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text)
   return absl::OkStatus();
 }
 
-StatusOr<UniqueFd> ReceiveFd(const UniqueFd& socket) {
+StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  char text[4096];
-  iovec data{text, sizeof text};
+  std::string text(limit, '\0');
+  iovec data{text.data(), text.size()};
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  if (RetryEintr([&] { return ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC); }) < 0)
-    return SysError(errno, "recvmsg");
+  const ssize_t n = RetryEintr([&] { return ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC); });
+  if (n < 0) return SysError(errno, "recvmsg");
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-      header->cmsg_len != CMSG_LEN(sizeof(int)))
-    return FailedPrecondition("the message carries no descriptor");
-  int raw = -1;
-  std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
-  return UniqueFd(raw);
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+      header->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int raw = -1;
+    std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
+    *fd = UniqueFd(raw);
+  }
+  if ((message.msg_flags & MSG_TRUNC) != 0)
+    return Error(StatusCode::kResourceExhausted, "a message of more than {} bytes", limit);
+  text.resize(static_cast<size_t>(n));
+  return text;
+}
+
+StatusOr<UniqueFd> ReceiveFd(const UniqueFd& socket) {
+  UniqueFd fd;
+  RETURN_IF_ERROR(ReceiveWithFd(socket, 4096, &fd).status());
+  if (!fd.valid()) return FailedPrecondition("the message carries no descriptor");
+  return fd;
 }
 
 StatusOr<unsigned> PeerUid(const UniqueFd& socket) {

@@ -12,8 +12,9 @@ namespace ocirun::sys {
 
 // A connected pair of SOCK_SEQPACKET sockets: messages keep their borders.
 StatusOr<std::pair<UniqueFd, UniqueFd>> SocketPair();
-// Unix sockets of `type` (SOCK_STREAM, SOCK_SEQPACKET). A path longer than sockaddr_un takes is
-// reached through a descriptor of its folder. The socket file gets mode 0600.
+// Unix sockets of `type` (SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM). A path longer than sockaddr_un
+// takes is reached through a descriptor of its folder. The socket file gets mode 0600.
+StatusOr<UniqueFd> BindUnix(const std::string& path, int type);
 StatusOr<UniqueFd> ListenUnix(const std::string& path, int type);
 StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type);
 StatusOr<UniqueFd> Accept(const UniqueFd& listener);
@@ -22,7 +23,9 @@ StatusOr<std::string> Receive(const UniqueFd& socket, size_t limit);
 Status Send(const UniqueFd& socket, std::string_view message);
 // Sends `fd` (SCM_RIGHTS) with `text` as the message, as runc does with a console's master.
 Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text);
-// Receives one descriptor with its message.
+// One message, and the descriptor that came with it: `*fd` is left alone when there was none.
+StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd);
+// Receives one descriptor with its message, which is dropped.
 StatusOr<UniqueFd> ReceiveFd(const UniqueFd& socket);
 // The peer's user id (SO_PEERCRED).
 StatusOr<unsigned> PeerUid(const UniqueFd& socket);

@@ -147,7 +147,7 @@ start_sleeper() {
   [[ $output == *"process.terminal: must be true or false, not number"* ]]
   edit_config . '.process.terminal = false | .linux.intelRdt = {closID: "a"}'
   run "${R[@]}" create box
-  [[ $output == *"linux.intelRdt: not supported"* ]]
+  [[ $output == *"linux.intelRdt: this host has no resctrl filesystem mounted"* ]]
 }
 
 @test "a terminal: the shell has one, of the size of ours" {

@@ -22,7 +22,7 @@ constexpr char kMountInfo[] =
     "29 25 0:26 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
 
 TEST_CASE("mountinfo is split into words") {
-  const auto hierarchies = ParseMountInfo(kMountInfo);
+  const auto hierarchies = FindHierarchies(kMountInfo);
   REQUIRE(hierarchies.size() == 4);
   CHECK(hierarchies[0].controllers == std::vector<std::string>{"cpu"});
   CHECK(hierarchies[1].mount_point == "/sys/fs/cgroup/cpu set");
@@ -40,14 +40,14 @@ TEST_CASE("a word is not found inside another") {
 
 TEST_CASE("where a cgroup stands") {
   const auto folder = [](const std::string& path) {
-    const auto manager = NewManager(ParseMountInfo(kMountInfo), "2:cpu:/own\n", path, "id");
+    const auto manager = NewManager(FindHierarchies(kMountInfo), "2:cpu:/own\n", path, "id");
     REQUIRE(manager.ok());
     return (*manager)->View().at("cpu");
   };
   CHECK(folder("/a//b/") == "/sys/fs/cgroup/cpu/a/b");
   CHECK(folder("a/b") == "/sys/fs/cgroup/cpu/own/a/b");
   CHECK(folder("") == "/sys/fs/cgroup/cpu/own/id");
-  CHECK_FALSE(NewManager(ParseMountInfo(kMountInfo), "", "/a/../../x", "id").ok());
+  CHECK_FALSE(NewManager(FindHierarchies(kMountInfo), "", "/a/../../x", "id").ok());
 }
 
 // A folder that stands for a hierarchy: its control files are plain files.

@@ -19,7 +19,7 @@ struct Hierarchy {
 };
 
 // The cgroup and cgroup2 mounts in the text of /proc/self/mountinfo (proc(5)), each once.
-std::vector<Hierarchy> ParseMountInfo(std::string_view mountinfo);
+std::vector<Hierarchy> FindHierarchies(std::string_view mountinfo);
 
 // The path of `hierarchy` in the text of /proc/PID/cgroup ("4:memory:/a/b"), "/" when it is absent.
 std::string OwnCgroup(std::string_view proc_cgroup, const Hierarchy& hierarchy);

@@ -54,7 +54,17 @@ StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_pat
                                                   const std::string& id) {
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
-  return NewManager(ParseMountInfo(mountinfo), own, cgroups_path, id);
+  return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id);
+}
+
+StatusOr<std::string> CheckSubCgroup(const std::string& path) {
+  std::string clean;
+  for (const std::string& part : PathComponents(path)) {
+    if (part == "..")
+      return InvalidArgument("cgroup {:?}: sub-cgroup path must not hold \"..\"", path);
+    clean += "/" + part;
+  }
+  return clean;
 }
 
 Status Enter(const std::vector<UniqueFd>& entry) {

@@ -36,7 +36,10 @@ class Manager {
   virtual Status Set(const oci::Resources& resources) = 0;
   // The files through which a process moves itself into all cgroups of the container. They are
   // opened in the runtime, whose rights count (cgroups(7)); Enter() uses them in the child.
-  virtual StatusOr<std::vector<UniqueFd>> OpenEntry() const = 0;
+  // `below` names cgroups below the container's own to enter instead, by controller, "" for all
+  // controllers that it does not name.
+  using SubCgroups = std::map<std::string, std::string>;
+  virtual StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const = 0;
   // Every process of the container, also in cgroups that it made itself.
   virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
   virtual Status SetFrozen(bool frozen) = 0;
@@ -56,7 +59,7 @@ class Manager {
 // second waits for a grace period of RCU: 10 to 25 ms.
 Status Enter(const std::vector<UniqueFd>& entry);
 
-// `hierarchies` and `proc_cgroup` describe the host (ParseMountInfo, /proc/self/cgroup). The path
+// `hierarchies` and `proc_cgroup` describe the host (FindHierarchies, /proc/self/cgroup). The path
 // must not hold "..". Makes nothing yet.
 StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hierarchies,
                                               const std::string& proc_cgroup,

@@ -23,6 +23,10 @@ struct Place {
   }
 };
 
+// A path below the container's cgroup from a client, "/a/b" or "a": InvalidArgument if it climbs.
+// With a leading slash, or empty.
+StatusOr<std::string> CheckSubCgroup(const std::string& path);
+
 std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places);
 std::unique_ptr<Manager> NewV2Manager(Place place);
 

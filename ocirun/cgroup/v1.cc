@@ -24,7 +24,7 @@ class V1Manager : public Manager {
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
-  StatusOr<std::vector<UniqueFd>> OpenEntry() const override;
+  StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override;
   Status SetFrozen(bool frozen) override;
   [[nodiscard]] bool IsFrozen() const override;
@@ -231,10 +231,18 @@ Status V1Manager::Set(const oci::Resources& resources) {
   return SetDevices(resources.devices);
 }
 
-StatusOr<std::vector<UniqueFd>> V1Manager::OpenEntry() const {
+StatusOr<std::vector<UniqueFd>> V1Manager::OpenEntry(const SubCgroups& below) const {
+  for (const auto& [controller, path] : below)
+    if (!controller.empty() && FolderOf(controller).empty())
+      return InvalidArgument("cgroup: unknown controller {}", controller);
   std::vector<UniqueFd> entry;
   for (const Place& place : places_) {
-    ASSIGN_OR_RETURN(entry.emplace_back(), sys::Open(place.folder + "/tasks", O_WRONLY));
+    std::string sub;
+    for (const auto& [controller, path] : below) {
+      if (!controller.empty() && !place.Has(controller)) continue;
+      ASSIGN_OR_RETURN(sub, CheckSubCgroup(path));
+    }
+    ASSIGN_OR_RETURN(entry.emplace_back(), sys::Open(place.folder + sub + "/tasks", O_WRONLY));
   }
   return entry;
 }

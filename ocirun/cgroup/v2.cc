@@ -35,7 +35,7 @@ class V2Manager : public Manager {
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
-  StatusOr<std::vector<UniqueFd>> OpenEntry() const override;
+  StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override { return ReadPids(place_.folder, true); }
   Status SetFrozen(bool frozen) override;
   [[nodiscard]] bool IsFrozen() const override;
@@ -189,9 +189,16 @@ Status V2Manager::Set(const oci::Resources& resources) {
   return AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
 }
 
-StatusOr<std::vector<UniqueFd>> V2Manager::OpenEntry() const {
+StatusOr<std::vector<UniqueFd>> V2Manager::OpenEntry(const SubCgroups& below) const {
+  std::string sub;
+  for (const auto& [controller, path] : below) {
+    if (!controller.empty())
+      return InvalidArgument("cgroup: controllers can't be told apart on cgroup v2: {}",
+                             controller);
+    ASSIGN_OR_RETURN(sub, CheckSubCgroup(path));
+  }
   std::vector<UniqueFd> entry(1);
-  ASSIGN_OR_RETURN(entry[0], sys::Open(place_.folder + "/cgroup.procs", O_WRONLY));
+  ASSIGN_OR_RETURN(entry[0], sys::Open(place_.folder + sub + "/cgroup.procs", O_WRONLY));
   return entry;
 }
 

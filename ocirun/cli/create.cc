@@ -24,6 +24,9 @@ void AddCreateFlags(CLI::App* command, CreateFlags* flags) {
       "path to the root of the bundle directory, defaults to the current directory");
   command->add_option("--console-socket", o->console_socket,
                       "path to an AF_UNIX socket which will receive the console's master");
+  command->add_option("--pidfd-socket", o->pidfd_socket,
+                      "path to an AF_UNIX socket which will receive a file descriptor referencing "
+                      "the init process");
   command->add_option("--pid-file", o->pid_file, "specify the file to write the process id to");
   command->add_flag("--no-pivot", flags->no_pivot,
                     "do not use pivot root to jail process inside rootfs");

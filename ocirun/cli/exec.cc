@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/foreground.h"
 #include "ocirun/container/lifecycle.h"
@@ -12,8 +13,8 @@ namespace {
 
 struct ExecFlags {
   container::ExecOptions options;
-  std::string process_file, cwd, user;
-  std::vector<std::string> env, caps, args;
+  std::string process_file, cwd, user, apparmor, process_label;
+  std::vector<std::string> env, caps, args, cgroups;
   std::vector<gid_t> groups;
   bool tty = false, detach = false, no_new_privs = false;
 };
@@ -62,12 +63,31 @@ StatusOr<oci::Process> ProcessFromFlags(const container::Store& store, const Exe
   process.user.additional_gids.insert(process.user.additional_gids.end(), flags.groups.begin(),
                                       flags.groups.end());
   process.no_new_privileges = process.no_new_privileges || flags.no_new_privs;
+  if (!flags.apparmor.empty()) process.apparmor_profile = flags.apparmor;
+  if (!flags.process_label.empty()) process.selinux_label = flags.process_label;
   RETURN_IF_ERROR(AddCapabilities(flags.caps, &process));
   return process;
 }
 
+// "PATH" or "CONTROLLER[,CONTROLLER...]:PATH".
+Status ReadSubCgroups(const std::vector<std::string>& texts,
+                      std::map<std::string, std::string>* out) {
+  for (const std::string& text : texts) {
+    const size_t colon = text.find(':');
+    if (colon == std::string::npos) {
+      (*out)[""] = text;
+      continue;
+    }
+    for (const std::string_view controller :
+         SplitWords(std::string_view(text).substr(0, colon), ","))
+      (*out)[std::string(controller)] = text.substr(colon + 1);
+  }
+  return absl::OkStatus();
+}
+
 StatusOr<int> Exec(const Global& global, ExecFlags flags) {
   const container::Store store = global.store();
+  RETURN_IF_ERROR(ReadSubCgroups(flags.cgroups, &flags.options.sub_cgroups));
   ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(store, flags));
   if (!flags.detach) return ExecInForeground(store, flags.options);
   RETURN_IF_ERROR(container::Exec(store, flags.options).status());
@@ -90,6 +110,17 @@ void AddExec(CLI::App* app, Action* run) {
   command->add_flag("-d,--detach", flags->detach, "detach from the container's process");
   command->add_option("--pid-file", flags->options.pid_file,
                       "specify the file to write the process id to");
+  command->add_option("--pidfd-socket", flags->options.pidfd_socket,
+                      "path to an AF_UNIX socket which will receive a file descriptor referencing "
+                      "the exec process");
+  command->add_option("--process-label", flags->process_label,
+                      "set the asm process label for the process commonly used with selinux");
+  command->add_option("--apparmor", flags->apparmor, "set the apparmor profile for the process");
+  command
+      ->add_option(
+          "--cgroup", flags->cgroups,
+          "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>")
+      ->expected(1);
   command->add_flag("--no-new-privs", flags->no_new_privs,
                     "set the no new privileges value for the process");
   command

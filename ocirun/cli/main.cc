@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/cli/cli.h"
-#include "ocirun/cli/log.h"
 #include "ocirun/linux/self_exe.h"
+#include "ocirun/log/log.h"
 #include "ocirun/spec/spec.h"
 #include "version.h"
 
@@ -50,15 +50,18 @@ int Main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : 1;  // 0: help or version was asked for
   }
 
-  const LogFormat format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
-  Status status = CheckGlobal(global);
+  Status status =
+      OpenLog({.file = global.log,
+               .format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
+               .level = global.debug ? LogLevel::kDebug : LogLevel::kInfo});
+  if (status.ok()) status = CheckGlobal(global);
   // Processes of these commands are seen from inside the container.
   const bool enters =
       app.got_subcommand("create") || app.got_subcommand("run") || app.got_subcommand("exec");
   if (status.ok() && enters) status = linux_::ProtectSelf(argv);
   StatusOr<int> result = status.ok() ? action(global) : StatusOr<int>(status);
   if (result.ok()) return *result;
-  ReportError(result.status(), global.log, format);
+  ReportError(result.status());
   // As runc: 255 when exec fails, 1 for the others.
   return app.got_subcommand("exec") ? 255 : 1;
 }

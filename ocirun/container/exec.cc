@@ -10,12 +10,17 @@
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
 #include "ocirun/cgroup/manager.h"
+#include "ocirun/container/environment.h"
 #include "ocirun/container/lifecycle.h"
+#include "ocirun/container/seccomp_agent.h"
 #include "ocirun/init/become.h"
 #include "ocirun/init/sync.h"
 #include "ocirun/linux/console.h"
 #include "ocirun/linux/exec_lookup.h"
 #include "ocirun/linux/limits.h"
+#include "ocirun/linux/lsm.h"
+#include "ocirun/linux/proc.h"
+#include "ocirun/linux/scheduling.h"
 
 namespace ocirun::container {
 namespace {
@@ -23,8 +28,8 @@ namespace {
 using oci::NamespaceType;
 
 constexpr NamespaceType kAll[] = {
-    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,   NamespaceType::kNetwork,
-    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup};
+    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,    NamespaceType::kNetwork,
+    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup, NamespaceType::kTime};
 
 // The CLONE_NEW* flags of the namespaces in which the container's init is and we are not: setns
 // refuses a user namespace that is ours already.
@@ -45,6 +50,8 @@ struct ExecContext {
   const oci::Process& process;
   const std::optional<linux_::SeccompFilter>& seccomp;
   const UniqueFd& init;  // pidfd
+  const UniqueFd& proc;  // linux_::OpenProc()
+  std::optional<unsigned long> personality;
   int namespaces = 0;
   int preserve_fds = 0;
   std::vector<UniqueFd> cgroup_entry;
@@ -65,7 +72,12 @@ Status SetUpTerminal(ExecContext* c) {
 Status RunInContainer(ExecContext* c) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
+  const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
+  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
   RETURN_IF_ERROR(cgroup::Enter(c->cgroup_entry));
+  if (affinity.final.empty())
+    IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
+  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
   // The pid namespace was chosen for us before the clone. All others at once: between the first
   // and the last nothing of the container can get at us.
   const int others = c->namespaces & ~CLONE_NEWPID;
@@ -74,10 +86,15 @@ Status RunInContainer(ExecContext* c) {
     return SysError(errno, "setresuid");
   RETURN_IF_ERROR(SetUpTerminal(c));
   RETURN_IF_ERROR(linux_::SetRlimits(c->process.rlimits));
+  if (c->process.scheduler.has_value())
+    RETURN_IF_ERROR(linux_::SetScheduler(*c->process.scheduler));
+  if (c->process.io_priority.has_value())
+    RETURN_IF_ERROR(linux_::SetIoPriority(*c->process.io_priority));
+  if (c->personality.has_value()) RETURN_IF_ERROR(linux_::SetPersonality(*c->personality));
   RETURN_IF_ERROR(init::EnterWorkingFolder(c->process));
   ASSIGN_OR_RETURN(const std::string path,
                    linux_::FindExecutable(c->process.args[0], c->process.env));
-  return init::Become({c->process, c->seccomp, c->preserve_fds}, path);
+  return init::Become({c->process, c->seccomp, c->proc, c->parent, c->preserve_fds}, path);
 }
 
 Status CheckRunning(const Store& store, const Record& record, bool ignore_paused) {
@@ -113,12 +130,18 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   ASSIGN_OR_RETURN(const UniqueFd init, sys::PidfdOpen(record.init_pid));
   // The pidfd holds the process; was it still the container's when we opened it?
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
+  RETURN_IF_ERROR(linux_::CheckLabels(options.process));
+  RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
+  ASSIGN_OR_RETURN(const UniqueFd proc, linux_::OpenProc());
   ExecContext context{.process = options.process,
                       .seccomp = seccomp,
                       .init = init,
+                      .proc = proc,
+                      .personality = spec.linux.personality,
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
-  ASSIGN_OR_RETURN(context.cgroup_entry, cgroup::ExistingManager(record.cgroups)->OpenEntry());
+  ASSIGN_OR_RETURN(context.cgroup_entry,
+                   cgroup::ExistingManager(record.cgroups)->OpenEntry(options.sub_cgroups));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }
@@ -136,9 +159,10 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   if (options.process.oom_score_adj.has_value())
     RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *options.process.oom_score_adj));
   RETURN_IF_ERROR(init::SendMessage(sockets.first, init::Message::kGo));
-  RETURN_IF_ERROR(init::ExpectEnd(sockets.first));
-  if (!options.pid_file.empty())
-    RETURN_IF_ERROR(WriteFileAtomic(options.pid_file, std::to_string(pid)));
+  RETURN_IF_ERROR(init::ExpectEnd(sockets.first, [&](UniqueFd listener) {
+    return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kRunning, pid, listener);
+  }));
+  RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, pid));
   return guard.Release();
 }
 

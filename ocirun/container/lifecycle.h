@@ -4,20 +4,21 @@
 // process, which has one thread, and hold the container's lock.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "base/sys/process.h"
 #include "ocirun/container/state.h"
-#include "ocirun/linux/mounts.h"
+#include "ocirun/linux/root.h"
 
 namespace ocirun::container {
 
 struct CreateOptions {
   std::string id, bundle;      // bundle: absolute
   std::string console_socket;  // empty: none
-  std::string pid_file;
+  std::string pid_file, pidfd_socket;
   linux_::RootChange root_change = linux_::RootChange::kPivot;
   bool new_keyring = true;
   int preserve_fds = 0;
@@ -25,7 +26,14 @@ struct CreateOptions {
 
 // Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
 // Returns the record; the process is a child of the caller.
-StatusOr<Record> Create(const Store& store, const CreateOptions& options);
+StatusOr<Record> Create(const Store& store, CreateOptions options);
+
+// Who is told of a process that was made.
+struct Handover {
+  std::string pid_file;      // its number is written there; empty: none
+  std::string pidfd_socket;  // a pidfd is sent there; empty: none
+};
+Status HandOver(const Handover& to, pid_t pid);
 
 // Lets the command run. The error is what kept it from being executed; the container is then
 // stopped.
@@ -34,7 +42,9 @@ Status Start(const Store& store, const std::string& id);
 struct ExecOptions {
   std::string id;
   oci::Process process;
-  std::string console_socket, pid_file;
+  std::string console_socket, pid_file, pidfd_socket;
+  // A cgroup below the container's own to run in, by controller; "" is for all others.
+  std::map<std::string, std::string> sub_cgroups;
   int preserve_fds = 0;
   bool ignore_paused = false;
 };

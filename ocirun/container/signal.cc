@@ -62,6 +62,7 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
     RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
   }
   RETURN_IF_ERROR(cgroups->Destroy());
+  RETURN_IF_ERROR(linux_::RemoveRdtGroup(record->rdt));
   const auto spec = store.LoadSpec(*record);
   RETURN_IF_ERROR(store.Remove(id));
   if (!spec.ok()) return absl::OkStatus();

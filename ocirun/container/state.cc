@@ -10,7 +10,6 @@
 #include <memory>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "ocirun/cgroup/manager.h"
@@ -28,7 +27,10 @@ Json ToJson(const Record& record) {
           {"created", record.created},
           {"owner", record.owner},
           {"annotations", record.annotations},
-          {"cgroups", record.cgroups}};
+          {"cgroups", record.cgroups},
+          {"resctrl", record.resctrl},
+          {"rdtClass", record.rdt.class_folder},
+          {"rdtMonitor", record.rdt.monitor_folder}};
 }
 
 Status ReadMap(const JsonView& view, std::string_view key,
@@ -59,6 +61,9 @@ StatusOr<Record> FromJson(const Json& json) {
   record.owner = owner.value_or(0);
   RETURN_IF_ERROR(ReadMap(view, "annotations", &record.annotations));
   RETURN_IF_ERROR(ReadMap(view, "cgroups", &record.cgroups));
+  ASSIGN_OR_RETURN(record.resctrl, StringOr(view, "resctrl", ""));
+  ASSIGN_OR_RETURN(record.rdt.class_folder, StringOr(view, "rdtClass", ""));
+  ASSIGN_OR_RETURN(record.rdt.monitor_folder, StringOr(view, "rdtMonitor", ""));
   return record;
 }
 
@@ -173,14 +178,18 @@ ContainerStatus Store::StatusOf(const Record& record) const {
   return ContainerStatus::kRunning;
 }
 
-std::string StateJson(const Record& record, ContainerStatus status) {
+Json StateObject(const Record& record, ContainerStatus status) {
   Json json = {{"ociVersion", oci::kVersion},
                {"id", record.id},
                {"status", StatusName(status)},
                {"bundle", record.bundle}};
   if (record.init_pid != 0 && status != ContainerStatus::kStopped) json["pid"] = record.init_pid;
   if (!record.annotations.empty()) json["annotations"] = record.annotations;
-  return json.dump();
+  return json;
+}
+
+std::string StateJson(const Record& record, ContainerStatus status) {
+  return StateObject(record, status).dump();
 }
 
 }  // namespace ocirun::container

@@ -15,9 +15,11 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "ocirun/linux/resctrl.h"
 #include "ocirun/spec/spec.h"
 
 namespace ocirun::container {
@@ -36,6 +38,8 @@ struct Record {
   uid_t owner = 0;
   std::map<std::string, std::string> annotations;
   std::map<std::string, std::string> cgroups;  // cgroup::Manager::View()
+  std::string resctrl;                         // mount point, with linux.intelRdt
+  linux_::RdtGroup rdt;
 };
 
 // The folder of all containers.
@@ -71,7 +75,8 @@ class Store {
 // Letters, digits, and _+-. ; at most 1024; not "." or "..": it becomes a folder's name.
 Status CheckId(const std::string& id);
 
-// The state as runtime.md#state defines it, for hooks.
+// The state as runtime.md#state defines it, for hooks and seccomp agents.
+Json StateObject(const Record& record, ContainerStatus status);
 std::string StateJson(const Record& record, ContainerStatus status);
 
 }  // namespace ocirun::container

@@ -12,12 +12,17 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <climits>
 
+#include "base/file.h"
 #include "base/path.h"
 #include "base/sys/file.h"
+#include "ocirun/init/sync.h"
 #include "ocirun/linux/capabilities.h"
 #include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/lsm.h"
+#include "ocirun/linux/proc.h"
 
 namespace ocirun::init {
 namespace {
@@ -94,11 +99,31 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return out;
 }
 
-// Whatever else is open closes at exec: nothing of the host goes along.
-Status CloseOnExec(int first) {
-  if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-    return SysError(errno, "close_range");
+// Whatever else is open closes at exec: nothing of the host goes along. `proc` names our
+// descriptors for a kernel that can't be told all at once (before 5.11).
+Status CloseOnExec(const UniqueFd& proc, int first) {
+  if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) == 0) return absl::OkStatus();
+  if (errno != ENOSYS && errno != EINVAL) return SysError(errno, "close_range");
+  ASSIGN_OR_RETURN(const UniqueFd folder,
+                   linux_::OpenInProc(proc, "self/fd", O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
+  for (const std::string& name : names) {
+    int fd = -1;
+    std::from_chars(name.data(), name.data() + name.size(), fd);
+    // EBADF: the descriptor through which the folder was read.
+    if (fd >= first && ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
+      return SysError(errno, "fcntl FD_CLOEXEC");
+  }
   return absl::OkStatus();
+}
+
+Status LoadFilter(const Identity& identity) {
+  if (!identity.seccomp.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd listener, linux_::LoadSeccomp(*identity.seccomp));
+  if (!listener.valid()) return absl::OkStatus();
+  // The command must not run before its supervisor is there.
+  RETURN_IF_ERROR(SendListener(identity.companion, listener));
+  return Expect(identity.companion, Message::kGo);
 }
 
 }  // namespace
@@ -121,7 +146,9 @@ Status Become(const Identity& identity, const std::string& path) {
   const oci::Process& process = identity.process;
   const std::vector<std::string> env = Environment(process);
   if (process.user.umask.has_value()) ::umask(*process.user.umask);
-  RETURN_IF_ERROR(CloseOnExec(3 + identity.preserve_fds));
+  RETURN_IF_ERROR(CloseOnExec(identity.proc, 3 + identity.preserve_fds));
+  // Before the user changes: /proc/self/attr belongs to root while we are not dumpable.
+  RETURN_IF_ERROR(linux_::SetExecLabels(identity.proc, process));
   // Everything that needs privileges comes before the capabilities go; a filter without
   // no_new_privs needs CAP_SYS_ADMIN (seccomp(2)), so it is loaded between the two steps.
   if (process.capabilities.has_value())
@@ -130,12 +157,10 @@ Status Become(const Identity& identity, const std::string& path) {
   if (process.capabilities.has_value()) RETURN_IF_ERROR(linux_::RaiseEffective());
   if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     return SysError(errno, "prctl PR_SET_NO_NEW_PRIVS");
-  if (identity.seccomp.has_value() && !process.no_new_privileges)
-    RETURN_IF_ERROR(linux_::LoadSeccomp(*identity.seccomp));
+  if (!process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
   if (process.capabilities.has_value())
     RETURN_IF_ERROR(linux_::SetCapabilities(*process.capabilities).status());
-  if (identity.seccomp.has_value() && process.no_new_privileges)
-    RETURN_IF_ERROR(linux_::LoadSeccomp(*identity.seccomp));
+  if (process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
   ::execve(path.c_str(), Pointers(process.args).data(), Pointers(env).data());
   return linux_::ExplainExecFailure(errno, path);
 }

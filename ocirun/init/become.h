@@ -14,7 +14,9 @@ namespace ocirun::init {
 struct Identity {
   const oci::Process& process;
   const std::optional<linux_::SeccompFilter>& seccomp;
-  int preserve_fds = 0;  // descriptors 3 .. 3+n-1 stay open
+  const UniqueFd& proc;       // linux_::OpenProc()
+  const UniqueFd& companion;  // who hears of the seccomp listener (sync.h)
+  int preserve_fds = 0;       // descriptors 3 .. 3+n-1 stay open
 };
 
 // Enters process.cwd, making it when it is missing, and checks that it is inside the container:

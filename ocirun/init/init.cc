@@ -25,7 +25,11 @@
 #include "ocirun/linux/console.h"
 #include "ocirun/linux/devices.h"
 #include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/hide.h"
 #include "ocirun/linux/limits.h"
+#include "ocirun/linux/lsm.h"
+#include "ocirun/linux/scheduling.h"
+#include "ocirun/linux/time_namespace.h"
 
 namespace ocirun::init {
 namespace {
@@ -50,12 +54,14 @@ Status WaitForParent(InitContext* c, Progress*) {
 Status EnterCgroups(InitContext* c, Progress*) {
   RETURN_IF_ERROR(cgroup::Enter(c->cgroup_entry));
   c->cgroup_entry.clear();
+  // The CPUs that the caller of the runtime was bound to are not the container's: its cpuset is.
+  IgnoreError(linux_::ResetCpuAffinity(), "then the caller's hold, as they would without this");
   return absl::OkStatus();
 }
 
-// In a new user namespace we are nobody until we take the mapped root.
+// In a user namespace we are nobody until we take the mapped root.
 Status TakeRoot(InitContext* c, Progress*) {
-  if (!c->spec.linux.Makes(NamespaceType::kUser)) return absl::OkStatus();
+  if (c->spec.linux.Find(NamespaceType::kUser) == nullptr) return absl::OkStatus();
   if (::setresgid(0, 0, 0) < 0) return SysError(errno, "setresgid");
   if (::setresuid(0, 0, 0) < 0) return SysError(errno, "setresuid");
   // The change of user made us dumpable again, or not: say it.
@@ -65,7 +71,8 @@ Status TakeRoot(InitContext* c, Progress*) {
 
 Status JoinNamespaces(InitContext* c, Progress*) {
   for (const JoinedNamespace& ns : c->joined) {
-    if (ns.type == NamespaceType::kPid) continue;  // joined by the parent before the clone
+    // Joined before or at the clone.
+    if (ns.type == NamespaceType::kPid || ns.type == NamespaceType::kUser) continue;
     RETURN_IF_ERROR(Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
                              oci::NamespaceName(ns.type)));
   }
@@ -78,9 +85,18 @@ Status NewCgroupNamespace(InitContext* c, Progress*) {
   return absl::OkStatus();
 }
 
+// Of a user namespace's own: it holds from exec on.
+Status NewTimeNamespace(InitContext* c, Progress*) {
+  const oci::Linux& config = c->spec.linux;
+  if (!config.Makes(NamespaceType::kTime) || config.Find(NamespaceType::kUser) == nullptr)
+    return absl::OkStatus();
+  return linux_::NewTimeNamespace(config.time_offsets);
+}
+
 Status NewSession(InitContext* c, Progress*) {
   if (::setsid() < 0) return SysError(errno, "setsid");
   if (!c->new_keyring) return absl::OkStatus();
+  RETURN_IF_ERROR(linux_::SetKeyLabel(c->proc, c->spec.process->selinux_label));
   const std::string name = "_ses." + c->record.id;
   const long key = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str(), 0, 0, 0);
   // Kernels without keyrings and hosts that forbid them keep the caller's, as runc does.
@@ -116,11 +132,17 @@ Status PrepareRoot(InitContext* c, Progress* p) {
 }
 
 Status MakeMounts(InitContext* c, Progress* p) {
-  for (const oci::Mount& mount : c->spec.mounts)
+  const bool cgroup_namespace = c->spec.linux.Find(NamespaceType::kCgroup) != nullptr;
+  const linux_::MountContext context{p->root, c->cgroups, c->spec.linux.mount_label,
+                                     cgroup_namespace};
+  for (size_t i = 0; i < c->spec.mounts.size(); ++i) {
+    const oci::Mount& mount = c->spec.mounts[i];
     RETURN_IF_ERROR(
-        Annotate(linux_::MountInRoot(p->root, mount, c->cgroups),
+        Annotate(linux_::MountInRoot(context, mount, c->sources[i]),
                  fmt::format("mounting {:?} to rootfs at {:?}",
                              mount.source.empty() ? mount.type : mount.source, mount.destination)));
+  }
+  c->sources.clear();
   return absl::OkStatus();
 }
 
@@ -178,6 +200,17 @@ Status FindCommand(InitContext* c, Progress* p) {
 
 Status SetLimits(InitContext* c, Progress*) { return linux_::SetRlimits(c->spec.process->rlimits); }
 
+Status SetScheduling(InitContext* c, Progress*) {
+  const oci::Process& process = *c->spec.process;
+  const oci::Linux& config = c->spec.linux;
+  if (process.scheduler.has_value()) RETURN_IF_ERROR(linux_::SetScheduler(*process.scheduler));
+  if (process.io_priority.has_value()) RETURN_IF_ERROR(linux_::SetIoPriority(*process.io_priority));
+  if (config.memory_policy.has_value())
+    RETURN_IF_ERROR(linux_::SetMemoryPolicy(*config.memory_policy));
+  if (config.personality.has_value()) return linux_::SetPersonality(*config.personality);
+  return absl::OkStatus();
+}
+
 // The order is the recipe: each comment says why its step stands where it does.
 constexpr struct {
   const char* name;
@@ -188,6 +221,7 @@ constexpr struct {
     {"user namespace", TakeRoot},              // before anything is made, or nobody owns it
     {"join namespaces", JoinNamespaces},       // before mounts: procfs shows its pid namespace
     {"cgroup namespace", NewCgroupNamespace},  // its root is the cgroup that we are in by now
+    {"time namespace", NewTimeNamespace},      // after the user namespace that it belongs to
     {"session", NewSession},                   // before a terminal can become the controlling one
     {"loopback", LoopbackUp},
     {"hostname", SetNames},
@@ -201,8 +235,9 @@ constexpr struct {
     {"masked and read-only paths", HidePaths},  // nothing is made below them after this
     {"change root", ChangeRoot},
     {"terminal", UseTerminal},
-    {"rlimits", SetLimits},  // before the user changes, or they can't be raised
-    {"", FindCommand},       // its texts are matched by callers: no prefix
+    {"rlimits", SetLimits},         // before the user changes, or they can't be raised
+    {"scheduling", SetScheduling},  // the same
+    {"", FindCommand},              // its texts are matched by callers: no prefix
 };
 
 Status Prepare(InitContext* context, Progress* progress) {
@@ -214,12 +249,13 @@ Status Prepare(InitContext* context, Progress* progress) {
 }
 
 // After `start` has come: what it waits for is the end of its connection, which exec closes.
-Status Start(InitContext* context, const Progress& progress) {
+Status Start(InitContext* context, const Progress& progress, const UniqueFd& starter) {
   RETURN_IF_ERROR(
       container::RunHooks(context->spec.hooks.start_container, "startContainer",
                           StateJson(context->record, container::ContainerStatus::kCreated)));
-  return Become({*context->spec.process, context->seccomp, context->preserve_fds},
-                progress.command);
+  return Become(
+      {*context->spec.process, context->seccomp, context->proc, starter, context->preserve_fds},
+      progress.command);
 }
 
 }  // namespace
@@ -238,7 +274,7 @@ void RunInit(InitContext* context) {
   auto starter = sys::Accept(context->start);
   if (!starter.ok()) ::_exit(1);
   context->start.Reset();
-  const Status failed = Start(context, progress);
+  const Status failed = Start(context, progress, *starter);
   IgnoreError(SendFailure(*starter, failed), "a starter that is gone needs no reason");
   ::_exit(1);
 }

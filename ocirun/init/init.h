@@ -8,6 +8,7 @@
 #include "base/unique_fd.h"
 #include "ocirun/container/state.h"
 #include "ocirun/linux/mounts.h"
+#include "ocirun/linux/root.h"
 #include "ocirun/linux/seccomp.h"
 #include "ocirun/spec/spec.h"
 
@@ -24,7 +25,9 @@ struct InitContext {
   UniqueFd parent;   // sync.h
   UniqueFd start;    // listening: `start` connects
   UniqueFd console;  // connected console socket; invalid without a terminal
+  UniqueFd proc;     // linux_::OpenProc()
   std::vector<JoinedNamespace> joined;
+  std::vector<UniqueFd> sources;       // linux_::OpenSources()
   std::vector<UniqueFd> cgroup_entry;  // cgroup::Enter
   linux_::CgroupView cgroups;
   std::optional<linux_::SeccompFilter> seccomp;

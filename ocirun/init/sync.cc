@@ -31,6 +31,12 @@ Status ParseFailure(const std::string& packet) {
 
 }  // namespace
 
+Status FailureOf(const std::string& packet) {
+  if (packet.empty()) return Internal("the other side ended unexpectedly");
+  if (packet[0] == static_cast<char>(Message::kFailed)) return ParseFailure(packet);
+  return Internal("message out of phase");
+}
+
 Status SendMessage(const UniqueFd& socket, Message message) {
   const char letter = static_cast<char>(message);
   return sys::Send(socket, {&letter, 1});
@@ -45,18 +51,24 @@ Status SendFailure(const UniqueFd& socket, const Status& failure) {
 
 Status Expect(const UniqueFd& socket, Message expected) {
   ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
-  if (packet.empty()) return Internal("the other side ended unexpectedly");
-  if (packet[0] == static_cast<char>(Message::kFailed)) return ParseFailure(packet);
-  if (packet.size() != 1 || packet[0] != static_cast<char>(expected))
-    return Internal("message out of phase");
-  return absl::OkStatus();
+  if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return absl::OkStatus();
+  return FailureOf(packet);
 }
 
-Status ExpectEnd(const UniqueFd& socket) {
-  ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
-  if (packet.empty()) return absl::OkStatus();
-  if (packet[0] == static_cast<char>(Message::kFailed)) return ParseFailure(packet);
-  return Internal("message out of phase");
+Status ExpectEnd(const UniqueFd& socket, const std::function<Status(UniqueFd)>& on_listener) {
+  for (;;) {
+    UniqueFd fd;
+    ASSIGN_OR_RETURN(const std::string packet, sys::ReceiveWithFd(socket, kMaxMessage, &fd));
+    if (packet.empty()) return absl::OkStatus();
+    if (packet[0] != static_cast<char>(Message::kListener) || !fd.valid()) return FailureOf(packet);
+    RETURN_IF_ERROR(on_listener(std::move(fd)));
+    RETURN_IF_ERROR(SendMessage(socket, Message::kGo));
+  }
+}
+
+Status SendListener(const UniqueFd& socket, const UniqueFd& listener) {
+  const char letter = static_cast<char>(Message::kListener);
+  return sys::SendFd(socket, listener, {&letter, 1});
 }
 
 }  // namespace ocirun::init

@@ -10,8 +10,16 @@
 //     |------ kGo --------->|  createContainer hooks, |                    |  user, seccomp, exec
 //     |<--- kReady ---------|  root; waits for start  |<-- end of stream --|  the command runs
 //     |<--- kFailed{} ------|  instead, any time      |<-- kFailed{} ------|  instead
+//
+// With a seccomp rule that notifies, whoever waits for the end of the stream (`start`, or `exec`
+// for its process) is sent the listener's descriptor before it, and answers when the agent has it:
+//
+//     start                 init
+//     |<-- kListener + fd --|  the filter is in force
+//     |------ kGo --------->|  exec
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/status.h"
@@ -19,16 +27,29 @@
 
 namespace ocirun::init {
 
-enum class Message : char { kGo = 'g', kRunHooks = 'h', kReady = 'r', kFailed = 'f' };
+enum class Message : char {
+  kGo = 'g',
+  kRunHooks = 'h',
+  kReady = 'r',
+  kListener = 'l',
+  kFailed = 'f'
+};
 
 Status SendMessage(const UniqueFd& socket, Message message);
 // Sends the error with its code, errno and text.
 Status SendFailure(const UniqueFd& socket, const Status& failure);
 
+// The Status in a packet of kFailed; Internal for any other packet.
+Status FailureOf(const std::string& packet);
+
 // Waits for `expected`. A kFailed from the other side becomes its Status; the end of the stream
 // or another message is an Internal error.
 Status Expect(const UniqueFd& socket, Message expected);
-// Waits for the end of the stream, which means success, or for a failure.
-Status ExpectEnd(const UniqueFd& socket);
+// Waits for the end of the stream, which means success, or for a failure. A listener that comes
+// before is given to `on_listener` and answered.
+Status ExpectEnd(const UniqueFd& socket, const std::function<Status(UniqueFd)>& on_listener);
+
+// Sends kListener with the descriptor.
+Status SendListener(const UniqueFd& socket, const UniqueFd& listener);
 
 }  // namespace ocirun::init

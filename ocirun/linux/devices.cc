@@ -11,7 +11,7 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
-#include "ocirun/linux/mounts.h"
+#include "ocirun/linux/mount_options.h"
 
 namespace ocirun::linux_ {
 namespace {

@@ -3,89 +3,36 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 
+#include "base/copy_tree.h"
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
-
-#ifndef MOUNT_ATTR_NOSYMFOLLOW
-#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
-#endif
+#include "ocirun/linux/idmap.h"
+#include "ocirun/linux/mount_attributes.h"
+#include "ocirun/linux/mount_options.h"
 
 namespace ocirun::linux_ {
 namespace {
 
-// Options that are attributes of the mount. With a leading "r" they hold for the whole tree (rro).
-constexpr struct {
-  std::string_view name;
-  uint64_t set, clear;
-} kAttributes[] = {
-    {"ro", MOUNT_ATTR_RDONLY, 0},
-    {"rw", 0, MOUNT_ATTR_RDONLY},
-    {"nosuid", MOUNT_ATTR_NOSUID, 0},
-    {"suid", 0, MOUNT_ATTR_NOSUID},
-    {"nodev", MOUNT_ATTR_NODEV, 0},
-    {"dev", 0, MOUNT_ATTR_NODEV},
-    {"noexec", MOUNT_ATTR_NOEXEC, 0},
-    {"exec", 0, MOUNT_ATTR_NOEXEC},
-    {"nodiratime", MOUNT_ATTR_NODIRATIME, 0},
-    {"diratime", 0, MOUNT_ATTR_NODIRATIME},
-    {"nosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
-    {"symfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
-    // The access time attributes are one field of three values, so each clears the field first.
-    {"noatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME},
-    {"atime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
-    {"relatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
-    {"norelatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
-    {"strictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
-    {"nostrictatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
-};
-
-constexpr struct {
-  std::string_view name;
-  uint64_t flags;
-} kPropagations[] = {
-    {"private", MS_PRIVATE},       {"rprivate", MS_PRIVATE | MS_REC},
-    {"slave", MS_SLAVE},           {"rslave", MS_SLAVE | MS_REC},
-    {"shared", MS_SHARED},         {"rshared", MS_SHARED | MS_REC},
-    {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE | MS_REC},
-};
-
-// Options that fsconfig(2) takes as flags of the superblock; "defaults", "async", ... ask for
-// nothing.
-constexpr std::string_view kNoEffect[] = {"defaults", "async",      "loud",
-                                          "nomand",   "noiversion", "nolazytime"};
-// The kernel ignores these two on every filesystem of the last years.
-constexpr std::string_view kObsolete[] = {"mand", "silent", "iversion"};
+// Filesystems that take the option `context`.
+constexpr std::string_view kLabelled[] = {"tmpfs", "devpts", "ramfs"};
 
 template <typename List>
 bool Contains(const List& list, std::string_view word) {
   return std::find(std::begin(list), std::end(list), word) != std::end(list);
 }
 
-void Apply(uint64_t set, uint64_t clear, uint64_t* all_set, uint64_t* all_clear) {
-  *all_set = (*all_set & ~clear) | set;
-  *all_clear = (*all_clear & ~set) | clear;
-}
-
-bool ParseAttribute(std::string_view option, MountOptions* out) {
-  for (const auto& attribute : kAttributes) {
-    if (attribute.name == option) {
-      Apply(attribute.set, attribute.clear, &out->set, &out->clear);
-      return true;
-    }
-    if (option.substr(0, 1) == "r" && attribute.name == option.substr(1)) {
-      Apply(attribute.set, attribute.clear, &out->recursive_set, &out->recursive_clear);
-      return true;
-    }
-  }
-  return false;
+MountAttributes AttributesOf(const MountOptions& options) {
+  return {options.set, options.clear, options.recursive_set, options.recursive_clear};
 }
 
 // Files in /proc that may be covered by a bind mount (lxcfs does it); anything else there could
@@ -102,15 +49,24 @@ constexpr std::string_view kCoverable[] = {"/proc/cpuinfo",
                                            "/proc/sys/kernel/ns_last_pid",
                                            "/proc/sys/crypto/fips_enabled"};
 
-Status CheckNotInProc(const UniqueFd& target, const oci::Mount& mount) {
+bool IsProc(const UniqueFd& fd) {
   struct statfs fs;
-  if (::fstatfs(target.get(), &fs) < 0) return SysError(errno, "fstatfs", mount.destination);
-  if (fs.f_type != PROC_SUPER_MAGIC) return absl::OkStatus();
+  return ::fstatfs(fd.get(), &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+// Whatever stands on /proc must be a procfs, or labels and sysctls would be written to files of the
+// image's choice (CVE-2019-16884); below it only a few files may be covered. `source` is what a
+// bind mount shows, invalid for another mount.
+Status CheckProc(const UniqueFd& target, const oci::Mount& mount, const UniqueFd& source) {
   std::string clean;
   for (const std::string& part : PathComponents(mount.destination)) clean += "/" + part;
-  if (mount.type == "proc" && clean == "/proc") return absl::OkStatus();
-  if (Contains(kCoverable, clean)) return absl::OkStatus();
-  return InvalidArgument("{:?} is inside /proc and can't be mounted on", mount.destination);
+  if (clean == "/proc") {
+    if (source.valid() ? IsProc(source) : mount.type == "proc") return absl::OkStatus();
+    return InvalidArgument("{:?} cannot be mounted because it is not of type proc",
+                           mount.destination);
+  }
+  if (!IsProc(target) || Contains(kCoverable, clean)) return absl::OkStatus();
+  return InvalidArgument("{:?} cannot be mounted because it is inside /proc", mount.destination);
 }
 
 // Opens `path` below the root as a place to mount a file on, making an empty file when missing.
@@ -123,6 +79,13 @@ StatusOr<UniqueFd> FileTarget(const UniqueFd& root, const std::string& path) {
   return OpenInRoot(root, path, O_PATH);
 }
 
+// The link itself as a place to mount on; without one, as any other target.
+StatusOr<UniqueFd> LinkTarget(const UniqueFd& root, const std::string& path) {
+  auto target = OpenInRoot(root, path, O_PATH | O_NOFOLLOW);
+  if (target.ok() || ErrnoOf(target.status()) != ENOENT) return target;
+  return FileTarget(root, path);
+}
+
 StatusOr<UniqueFd> FolderTarget(const UniqueFd& root, const oci::Mount& mount) {
   // /proc and /sys themselves must be real folders: behind a link they could stand anywhere.
   if (mount.type != "proc" && mount.type != "sysfs")
@@ -130,32 +93,26 @@ StatusOr<UniqueFd> FolderTarget(const UniqueFd& root, const oci::Mount& mount) {
   IgnoreError(MakeDirsInRoot(root, mount.destination, 0755).status(), "the next call reports it");
   auto target = sys::OpenAt2(root, mount.destination, O_PATH | O_DIRECTORY,
                              RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-  if (ErrnoOf(target.status()) == ELOOP)
-    return InvalidArgument("{} of the image must not be a symbolic link", mount.destination);
+  const int err = ErrnoOf(target.status());
+  if (err == ELOOP || err == ENOTDIR)
+    return InvalidArgument("filesystem {:?} must be mounted on ordinary directory, and {} is none",
+                           mount.type, mount.destination);
   return target;
 }
 
-// Attributes and propagation of a new mount that is not attached yet.
-Status SetAttributes(const UniqueFd& tree, const MountOptions& options) {
-  if (options.set != 0 || options.clear != 0)
-    RETURN_IF_ERROR(sys::MountSetAttr(tree, false, options.set, options.clear));
-  if (options.recursive_set != 0 || options.recursive_clear != 0)
-    RETURN_IF_ERROR(sys::MountSetAttr(tree, true, options.recursive_set, options.recursive_clear));
-  return absl::OkStatus();
-}
-
-// After it is attached: while detached a mount belongs to no peer group.
 Status SetPropagation(const UniqueFd& tree, const MountOptions& options) {
-  for (const uint64_t flags : options.propagation)
-    RETURN_IF_ERROR(
-        sys::MountSetAttr(tree, (flags & MS_REC) != 0, 0, 0, flags & ~uint64_t{MS_REC}));
+  for (const uint64_t flags : options.propagation) RETURN_IF_ERROR(ChangePropagation(tree, flags));
   return absl::OkStatus();
 }
 
 // A new instance of a filesystem, not attached yet.
-StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& options) {
+StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& options,
+                                 const std::string& label) {
   ASSIGN_OR_RETURN(const UniqueFd context, sys::FsOpen(mount.type));
   if (!mount.source.empty()) RETURN_IF_ERROR(sys::FsSetString(context, "source", mount.source));
+  // SELinux: one context for every file of a filesystem that keeps none.
+  if (!label.empty() && Contains(kLabelled, mount.type))
+    RETURN_IF_ERROR(sys::FsSetString(context, "context", label));
   for (const std::string& option : options.superblock) {
     const size_t equals = option.find('=');
     const Status set =
@@ -173,181 +130,163 @@ StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& op
   return sys::FsMount(context, 0);
 }
 
-StatusOr<UniqueFd> OpenDevNull() {
-  // The host's own, and really the null device: the image's /dev/null could be anything
-  // (CVE-2025-31133).
-  ASSIGN_OR_RETURN(UniqueFd null, sys::Open("/dev/null", O_PATH | O_NOFOLLOW));
-  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(null));
-  if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
-    return FailedPrecondition("/dev/null of the host is not the null device");
-  return null;
-}
-
-// An empty, read-only tmpfs to cover folders with; attached once, then copied.
-StatusOr<UniqueFd> EmptyFolder() {
-  ASSIGN_OR_RETURN(const UniqueFd context, sys::FsOpen("tmpfs"));
-  RETURN_IF_ERROR(sys::FsSetString(context, "nr_blocks", "1"));
-  RETURN_IF_ERROR(sys::FsSetString(context, "nr_inodes", "1"));
-  RETURN_IF_ERROR(sys::FsCreate(context));
-  return sys::FsMount(context,
-                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-}
-
-Status MountBind(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options) {
-  auto source = sys::Open(mount.source, O_PATH);
+StatusOr<UniqueFd> OpenSource(const oci::Mount& mount, const MountOptions& options) {
+  const int links = options.source_link == LinkHandling::kFollow ? 0 : O_NOFOLLOW;
+  auto source = sys::Open(mount.source, O_PATH | links);
   if (!source.ok()) return Annotate(source.status(), "source of the bind mount");
-  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*source));
-  ASSIGN_OR_RETURN(const UniqueFd target, S_ISDIR(st.st_mode)
-                                              ? FolderTarget(root, mount)
-                                              : FileTarget(root, mount.destination));
-  RETURN_IF_ERROR(CheckNotInProc(target, mount));
-  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(*source, options.recursive_bind));
-  RETURN_IF_ERROR(SetAttributes(tree, options));
-  RETURN_IF_ERROR(sys::MoveMount(tree, target));
-  return SetPropagation(tree, options);
+  return source;
+}
+
+// A link that says the same as the source.
+Status CopyLink(const UniqueFd& root, const oci::Mount& mount, const UniqueFd& source) {
+  std::array<char, PATH_MAX> text;
+  const ssize_t n = ::readlinkat(source.get(), "", text.data(), text.size() - 1);
+  if (n < 0) return SysError(errno, "readlink", mount.source);
+  text[static_cast<size_t>(n)] = '\0';
+  const size_t slash = mount.destination.rfind('/');
+  ASSIGN_OR_RETURN(const UniqueFd folder,
+                   MakeDirsInRoot(root, mount.destination.substr(0, slash), 0755));
+  const std::string name = mount.destination.substr(slash + 1);
+  if (::symlinkat(text.data(), folder.get(), name.c_str()) == 0) return absl::OkStatus();
+  if (errno != EEXIST) return SysError(errno, "symlink", mount.destination);
+  std::array<char, PATH_MAX> there;
+  const ssize_t length = ::readlinkat(folder.get(), name.c_str(), there.data(), there.size());
+  if (length == n && std::equal(there.begin(), there.begin() + n, text.begin()))
+    return absl::OkStatus();
+  return SysError(EEXIST, "symlink", mount.destination);
+}
+
+StatusOr<UniqueFd> BindTarget(const UniqueFd& root, const oci::Mount& mount,
+                              const MountOptions& options, const struct stat& source) {
+  if (options.target_link == LinkHandling::kKeep) return LinkTarget(root, mount.destination);
+  return S_ISDIR(source.st_mode) ? FolderTarget(root, mount) : FileTarget(root, mount.destination);
+}
+
+Status MountBind(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options,
+                 const UniqueFd& opened) {
+  UniqueFd own;
+  if (!opened.valid()) {
+    ASSIGN_OR_RETURN(own, OpenSource(mount, options));
+  }
+  const UniqueFd& source = opened.valid() ? opened : own;
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(source));
+  if (S_ISLNK(st.st_mode) && options.source_link == LinkHandling::kCopy)
+    return CopyLink(root, mount, source);
+  ASSIGN_OR_RETURN(const UniqueFd target, BindTarget(root, mount, options, st));
+  RETURN_IF_ERROR(CheckProc(target, mount, source));
+  // What was opened for us is a tree already.
+  UniqueFd tree;
+  if (!opened.valid()) {
+    ASSIGN_OR_RETURN(tree, sys::CloneTree(source, options.recursive_bind));
+  }
+  const UniqueFd& attached = opened.valid() ? opened : tree;
+  RETURN_IF_ERROR(Attach(attached, target, AttributesOf(options)));
+  return SetPropagation(attached, options);
+}
+
+Status Remount(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options) {
+  ASSIGN_OR_RETURN(const UniqueFd target, OpenInRoot(root, mount.destination, O_PATH));
+  RETURN_IF_ERROR(ChangeAttributes(target, AttributesOf(options)));
+  RETURN_IF_ERROR(SetPropagation(target, options));
+  if (options.bind || options.superblock.empty()) return absl::OkStatus();
+  // The filesystem's own options: mount(2) is the only call that changes them by the mount's name.
+  std::string data;
+  for (const std::string& option : options.superblock) data += (data.empty() ? "" : ",") + option;
+  return sys::Mount("", ProcFdPath(target), "", MS_REMOUNT, data);
+}
+
+// "cpu,cpuacct" can be reached as "cpu", too.
+Status LinkControllers(const UniqueFd& folder, const std::string& hierarchy) {
+  if (hierarchy.find(',') == std::string::npos) return absl::OkStatus();
+  for (size_t at = 0; at != std::string::npos;) {
+    const size_t comma = hierarchy.find(',', at);
+    const std::string name = hierarchy.substr(at, comma == std::string::npos ? comma : comma - at);
+    if (::symlinkat(hierarchy.c_str(), folder.get(), name.c_str()) < 0 && errno != EEXIST)
+      return SysError(errno, "symlink", name);
+    at = comma == std::string::npos ? comma : comma + 1;
+  }
+  return absl::OkStatus();
+}
+
+// The container's cgroup; without a cgroup namespace of its own the host's tree, in which the paths
+// of /proc/PID/cgroup are valid.
+Status MountCgroup2(const MountContext& c, const oci::Mount& mount, const MountOptions& options,
+                    const UniqueFd& target) {
+  if (!c.cgroup_namespace) {
+    oci::Mount fresh{.destination = mount.destination, .type = "cgroup2", .source = "cgroup"};
+    const auto tree = NewFilesystem(fresh, {}, "");
+    if (tree.ok()) return Attach(*tree, target, AttributesOf(options));
+    // In a user namespace the kernel gives none; the container's own part can be shown all the
+    // same.
+    if (ErrnoOf(tree.status()) != EPERM && ErrnoOf(tree.status()) != EBUSY) return tree.status();
+  }
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(c.cgroups.begin()->second, false));
+  return Attach(tree, target, AttributesOf(options));
 }
 
 // cgroup v1: a tmpfs with the container's own cgroup of every hierarchy, as config-linux.md and
 // runc show it. cgroup v2: the container's cgroup itself.
-Status MountCgroups(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options,
-                    const CgroupView& cgroups) {
-  ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(root, mount));
-  if (cgroups.empty()) return FailedPrecondition("this host has no cgroups to show");
-  if (cgroups.size() == 1 && cgroups.begin()->first.empty()) {
-    ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(cgroups.begin()->second, false));
-    RETURN_IF_ERROR(SetAttributes(tree, options));
-    return sys::MoveMount(tree, target);
-  }
-  oci::Mount tmpfs{mount.destination, "tmpfs", "tmpfs", {}};
-  ASSIGN_OR_RETURN(const UniqueFd folder, NewFilesystem(tmpfs, {.superblock = {"mode=755"}}));
-  for (const auto& [name, path] : cgroups) {
+Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountOptions& options) {
+  ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(c.root, mount));
+  if (c.cgroups.empty()) return FailedPrecondition("this host has no cgroups to show");
+  if (c.cgroups.size() == 1 && c.cgroups.begin()->first.empty())
+    return MountCgroup2(c, mount, options, target);
+  oci::Mount tmpfs{.destination = mount.destination, .type = "tmpfs", .source = "tmpfs"};
+  ASSIGN_OR_RETURN(const UniqueFd folder,
+                   NewFilesystem(tmpfs, {.superblock = {"mode=755"}}, c.label));
+  for (const auto& [name, path] : c.cgroups) {
     RETURN_IF_ERROR(sys::MakeDirAt(folder, name, 0755));
     ASSIGN_OR_RETURN(const UniqueFd place, sys::OpenAt(folder, name, O_PATH | O_DIRECTORY));
     ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
-    RETURN_IF_ERROR(SetAttributes(tree, options));
-    RETURN_IF_ERROR(sys::MoveMount(tree, place));
+    RETURN_IF_ERROR(Attach(tree, place, AttributesOf(options)));
+    RETURN_IF_ERROR(LinkControllers(folder, name));
   }
-  RETURN_IF_ERROR(SetAttributes(folder, options));
-  return sys::MoveMount(folder, target);
+  return Attach(folder, target, AttributesOf(options));
 }
 
 }  // namespace
 
-StatusOr<MountOptions> ParseMountOptions(const oci::Mount& mount) {
-  MountOptions out;
-  for (const std::string& option : mount.options) {
-    const auto* propagation = std::find_if(std::begin(kPropagations), std::end(kPropagations),
-                                           [&](const auto& p) { return p.name == option; });
-    if (propagation != std::end(kPropagations)) {
-      out.propagation.push_back(propagation->flags);
-    } else if (option == "bind" || option == "rbind") {
-      out.bind = true;
-      out.recursive_bind = out.recursive_bind || option == "rbind";
-    } else if (option == "tmpcopyup") {
-      if (mount.type != "tmpfs") return InvalidArgument("tmpcopyup needs a tmpfs");
-      return Unsupported("mount option tmpcopyup: not supported");
-    } else if (option == "idmap" || option == "ridmap" || option == "remount") {
-      return Unsupported("mount option {}: not supported", option);
-    } else if (Contains(kNoEffect, option) || Contains(kObsolete, option) || option.empty()) {
-      continue;
-    } else if (!ParseAttribute(option, &out)) {
-      out.superblock.push_back(option);
-    }
+StatusOr<std::vector<UniqueFd>> OpenSources(const oci::Spec& spec, const UniqueFd& user_namespace) {
+  const oci::Linux& config = spec.linux;
+  const bool user = config.Find(oci::NamespaceType::kUser) != nullptr;
+  std::vector<UniqueFd> sources(spec.mounts.size());
+  for (size_t i = 0; i < spec.mounts.size(); ++i) {
+    const oci::Mount& mount = spec.mounts[i];
+    ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
+    const bool mapped = options.id_map != IdMapScope::kNone;
+    if (!options.bind || options.remount || !(user || mapped)) continue;
+    const auto open = [&]() -> StatusOr<UniqueFd> {
+      ASSIGN_OR_RETURN(const UniqueFd source, OpenSource(mount, options));
+      ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(source, options.recursive_bind));
+      if (mapped) RETURN_IF_ERROR(MapMount(tree, options, config, user_namespace));
+      return tree;
+    };
+    auto source = open();
+    if (!source.ok())
+      return Annotate(source.status(), fmt::format("mounting {:?} to rootfs at {:?}", mount.source,
+                                                   mount.destination));
+    sources[i] = std::move(*source);
   }
-  if (mount.type == "bind") out.bind = true;
-  if (out.bind && !out.superblock.empty())
-    return InvalidArgument("a bind mount has no filesystem to take option {:?}",
-                           out.superblock.front());
-  return out;
+  return sources;
 }
 
-StatusOr<UniqueFd> PrepareRoot(const oci::Spec& spec) {
-  // What the host mounts later may still come in; what is mounted here never goes out.
-  ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
-  const bool is_private =
-      spec.linux.rootfs_propagation == "private" || spec.linux.rootfs_propagation == "unbindable";
-  RETURN_IF_ERROR(sys::MountSetAttr(host_root, true, 0, 0, is_private ? MS_PRIVATE : MS_SLAVE));
-  auto place = sys::Open(spec.root.path, O_PATH | O_DIRECTORY);
-  if (!place.ok()) return Annotate(place.status(), "root.path");
-  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(*place, true));
-  RETURN_IF_ERROR(sys::MoveMount(tree, *place));
-  return tree;
-}
-
-Status MountInRoot(const UniqueFd& root, const oci::Mount& mount, const CgroupView& cgroups) {
+Status MountInRoot(const MountContext& context, const oci::Mount& mount, const UniqueFd& source) {
   ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
-  if (options.bind) return MountBind(root, mount, options);
+  if (options.remount) return Remount(context.root, mount, options);
+  if (options.bind) return MountBind(context.root, mount, options, source);
   if (mount.type == "cgroup" || mount.type == "cgroup2")
-    return MountCgroups(root, mount, options, cgroups);
+    return MountCgroups(context, mount, options);
   if (mount.type.empty()) return InvalidArgument("a mount that is no bind mount needs a type");
-  ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(root, mount));
-  RETURN_IF_ERROR(CheckNotInProc(target, mount));
-  ASSIGN_OR_RETURN(const UniqueFd tree, NewFilesystem(mount, options));
-  RETURN_IF_ERROR(SetAttributes(tree, options));
-  RETURN_IF_ERROR(sys::MoveMount(tree, target));
+  ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(context.root, mount));
+  RETURN_IF_ERROR(CheckProc(target, mount, UniqueFd()));
+  ASSIGN_OR_RETURN(const UniqueFd tree, NewFilesystem(mount, options, context.label));
+  if (options.copy_up) {
+    // The content goes in before the mount is read-only, if that is what it is to be.
+    ASSIGN_OR_RETURN(const UniqueFd from, OpenInRoot(target, ".", O_RDONLY | O_DIRECTORY));
+    RETURN_IF_ERROR(Annotate(CopyTree(from, tree), "tmpcopyup"));
+  }
+  RETURN_IF_ERROR(Attach(tree, target, AttributesOf(options)));
   return SetPropagation(tree, options);
-}
-
-Status MaskPaths(const UniqueFd& root, const std::vector<std::string>& paths) {
-  UniqueFd null, empty;
-  for (const std::string& path : paths) {
-    auto target = OpenInRoot(root, path, O_PATH);
-    if (!target.ok()) {
-      const int err = ErrnoOf(target.status());
-      if (err == ENOENT || err == ENOTDIR) continue;
-      return target.status();
-    }
-    ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*target));
-    if (S_ISDIR(st.st_mode) && !empty) {
-      // One tmpfs for all folders: it is attached at the first and copied from there.
-      ASSIGN_OR_RETURN(empty, EmptyFolder());
-      RETURN_IF_ERROR(Annotate(sys::MoveMount(empty, *target), path));
-      continue;
-    }
-    if (!S_ISDIR(st.st_mode) && !null) {
-      ASSIGN_OR_RETURN(null, OpenDevNull());
-    }
-    ASSIGN_OR_RETURN(const UniqueFd tree,
-                     sys::CloneTree(S_ISDIR(st.st_mode) ? empty : null, false));
-    RETURN_IF_ERROR(Annotate(sys::MoveMount(tree, *target), path));
-  }
-  return absl::OkStatus();
-}
-
-Status MakeReadOnly(const UniqueFd& root, const std::vector<std::string>& paths) {
-  for (const std::string& path : paths) {
-    auto target = OpenInRoot(root, path, O_PATH);
-    if (!target.ok()) {
-      const int err = ErrnoOf(target.status());
-      if (err == ENOENT || err == ENOTDIR) continue;
-      return target.status();
-    }
-    ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(*target, true));
-    RETURN_IF_ERROR(Annotate(sys::MountSetAttr(tree, true, MOUNT_ATTR_RDONLY, 0), path));
-    RETURN_IF_ERROR(Annotate(sys::MoveMount(tree, *target), path));
-  }
-  return absl::OkStatus();
-}
-
-Status MakeRootReadOnly(const UniqueFd& root) {
-  return sys::MountSetAttr(root, false, MOUNT_ATTR_RDONLY, 0);
-}
-
-Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propagation) {
-  if (::fchdir(root.get()) < 0) return SysError(errno, "fchdir");
-  if (how == RootChange::kPivot) {
-    // The old root ends below the new one's "." and is detached there (pivot_root(2), notes).
-    RETURN_IF_ERROR(sys::PivotRoot(".", "."));
-    RETURN_IF_ERROR(sys::Unmount(".", MNT_DETACH));
-  } else {
-    RETURN_IF_ERROR(sys::Mount(".", "/", "", MS_MOVE, ""));
-    if (::chroot(".") < 0) return SysError(errno, "chroot");
-  }
-  if (::chdir("/") < 0) return SysError(errno, "chdir", "/");
-  for (const auto& entry : kPropagations)
-    if (entry.name == propagation && entry.flags != MS_SLAVE)
-      RETURN_IF_ERROR(sys::Mount("", "/", "", entry.flags, ""));
-  return absl::OkStatus();
 }
 
 }  // namespace ocirun::linux_

@@ -10,7 +10,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "base/file.h"
 #include "base/sys/file.h"
@@ -19,44 +22,79 @@ namespace ocirun::linux_ {
 namespace {
 
 constexpr size_t kMaxFilterBytes = 65535 * sizeof(sock_filter);
+// Part of the name of a cached filter: to be raised when the same profile compiles differently.
+constexpr unsigned kFormat = 2;
+constexpr unsigned kWaitKillable = 1u << 5;  // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19
+
+bool Notifies(const oci::Seccomp& profile) {
+  return std::any_of(profile.syscalls.begin(), profile.syscalls.end(),
+                     [](const oci::SeccompRule& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+}
 
 struct ContextRelease {
   void operator()(scmp_filter_ctx context) const { ::seccomp_release(context); }
 };
 using Context = std::unique_ptr<void, ContextRelease>;
 
+constexpr struct {
+  std::string_view name;
+  uint32_t action;
+  bool takes_number;  // errnoRet
+} kActions[] = {{"SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD, false},
+                {"SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS, false},
+                {"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD, false},
+                {"SCMP_ACT_TRAP", SCMP_ACT_TRAP, false},
+                {"SCMP_ACT_ERRNO", SCMP_ACT_ERRNO(0), true},
+                {"SCMP_ACT_TRACE", SCMP_ACT_TRACE(0), true},
+                {"SCMP_ACT_ALLOW", SCMP_ACT_ALLOW, false},
+                {"SCMP_ACT_LOG", SCMP_ACT_LOG, false},
+                {"SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY, false}};
+
 StatusOr<uint32_t> Action(const std::string& name, std::optional<uint32_t> errno_ret) {
-  const uint32_t value = errno_ret.value_or(EPERM);
-  if (name == "SCMP_ACT_KILL" || name == "SCMP_ACT_KILL_THREAD") return SCMP_ACT_KILL_THREAD;
-  if (name == "SCMP_ACT_KILL_PROCESS") return SCMP_ACT_KILL_PROCESS;
-  if (name == "SCMP_ACT_TRAP") return SCMP_ACT_TRAP;
-  if (name == "SCMP_ACT_ERRNO") return SCMP_ACT_ERRNO(value);
-  if (name == "SCMP_ACT_TRACE") return SCMP_ACT_TRACE(value);
-  if (name == "SCMP_ACT_ALLOW") return SCMP_ACT_ALLOW;
-  if (name == "SCMP_ACT_LOG") return SCMP_ACT_LOG;
-  if (name == "SCMP_ACT_NOTIFY") return Unsupported("seccomp action {}: not supported", name);
+  for (const auto& entry : kActions) {
+    if (entry.name != name) continue;
+    constexpr uint32_t kMaxNumber = 0xffff;
+    if (errno_ret.value_or(0) > kMaxNumber)
+      return InvalidArgument("linux.seccomp: errnoRet {} is above {}", *errno_ret, kMaxNumber);
+    return entry.takes_number ? entry.action | errno_ret.value_or(EPERM) : entry.action;
+  }
   return InvalidArgument("linux.seccomp: unknown action {:?}", name);
 }
 
+constexpr struct {
+  std::string_view name;
+  scmp_compare op;
+} kOperators[] = {{"SCMP_CMP_NE", SCMP_CMP_NE},
+                  {"SCMP_CMP_LT", SCMP_CMP_LT},
+                  {"SCMP_CMP_LE", SCMP_CMP_LE},
+                  {"SCMP_CMP_EQ", SCMP_CMP_EQ},
+                  {"SCMP_CMP_GE", SCMP_CMP_GE},
+                  {"SCMP_CMP_GT", SCMP_CMP_GT},
+                  {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ}};
+
 StatusOr<scmp_compare> Operator(const std::string& name) {
-  constexpr struct {
-    std::string_view name;
-    scmp_compare op;
-  } kOperators[] = {{"SCMP_CMP_NE", SCMP_CMP_NE},
-                    {"SCMP_CMP_LT", SCMP_CMP_LT},
-                    {"SCMP_CMP_LE", SCMP_CMP_LE},
-                    {"SCMP_CMP_EQ", SCMP_CMP_EQ},
-                    {"SCMP_CMP_GE", SCMP_CMP_GE},
-                    {"SCMP_CMP_GT", SCMP_CMP_GT},
-                    {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ}};
   for (const auto& entry : kOperators)
     if (entry.name == name) return entry.op;
   return InvalidArgument("linux.seccomp: unknown operator {:?}", name);
 }
 
-// "SCMP_ARCH_X86_64" -> what libseccomp calls "x86_64".
+// config-linux.md#seccomp.
+constexpr std::string_view kArchitectures[] = {
+    "SCMP_ARCH_AARCH64",  "SCMP_ARCH_ARM",         "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K",
+    "SCMP_ARCH_MIPS",     "SCMP_ARCH_MIPS64",      "SCMP_ARCH_MIPS64N32",   "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PARISC",      "SCMP_ARCH_PARISC64",
+    "SCMP_ARCH_PPC",      "SCMP_ARCH_PPC64",       "SCMP_ARCH_PPC64LE",     "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_S390",     "SCMP_ARCH_S390X",       "SCMP_ARCH_SH",          "SCMP_ARCH_SHEB",
+    "SCMP_ARCH_X32",      "SCMP_ARCH_X86",         "SCMP_ARCH_X86_64"};
+// Architectures of the specification that this libseccomp does not know. None can be ours, and a
+// call of an architecture that a filter does not name is killed.
+constexpr std::string_view kForeign[] = {"SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_SH",
+                                         "SCMP_ARCH_SHEB"};
+
+// "SCMP_ARCH_X86_64" -> what libseccomp calls "x86_64"; 0 for a foreign one.
 StatusOr<uint32_t> Architecture(const std::string& name) {
   constexpr std::string_view kPrefix = "SCMP_ARCH_";
+  if (std::find(std::begin(kForeign), std::end(kForeign), name) != std::end(kForeign)) return 0u;
   if (name.rfind(kPrefix, 0) == 0) {
     std::string bare = name.substr(kPrefix.size());
     for (char& c : bare) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
@@ -66,20 +104,47 @@ StatusOr<uint32_t> Architecture(const std::string& name) {
   return InvalidArgument("linux.seccomp: unknown architecture {:?}", name);
 }
 
-StatusOr<unsigned> Flags(const std::vector<std::string>& names) {
+constexpr struct {
+  std::string_view name;
+  unsigned flag;
+} kFlags[] = {{"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
+              {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
+              {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+              {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", kWaitKillable}};
+
+StatusOr<unsigned> Flags(const oci::Seccomp& profile) {
   unsigned flags = 0;
-  for (const std::string& name : names) {
-    if (name == "SECCOMP_FILTER_FLAG_TSYNC") {
-      flags |= SECCOMP_FILTER_FLAG_TSYNC;
-    } else if (name == "SECCOMP_FILTER_FLAG_LOG") {
-      flags |= SECCOMP_FILTER_FLAG_LOG;
-    } else if (name == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") {
-      flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    } else {
-      return InvalidArgument("linux.seccomp.flags: {:?} is not supported", name);
-    }
+  for (const std::string& name : profile.flags) {
+    const auto* found = std::find_if(std::begin(kFlags), std::end(kFlags),
+                                     [&](const auto& entry) { return entry.name == name; });
+    if (found == std::end(kFlags))
+      return InvalidArgument("linux.seccomp.flags: unknown flag {:?}", name);
+    flags |= found->flag;
   }
-  return flags;
+  if (!Notifies(profile)) {
+    if ((flags & kWaitKillable) != 0)
+      return InvalidArgument("linux.seccomp.flags: {} needs a rule with SCMP_ACT_NOTIFY",
+                             "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+    return flags;
+  }
+  // The two can't go together, and a process of one thread has nobody to synchronise with.
+  return (flags & ~unsigned{SECCOMP_FILTER_FLAG_TSYNC}) | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+}
+
+// The listener's descriptor is sent by sendmsg(2) after the filter is in force and before anybody
+// can answer for it.
+Status CheckNotify(const oci::Seccomp& profile) {
+  constexpr std::string_view kNotify = "SCMP_ACT_NOTIFY";
+  if (profile.default_action == kNotify)
+    return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY cannot be used as default action");
+  for (const oci::SeccompRule& rule : profile.syscalls)
+    if (rule.action == kNotify &&
+        std::find(rule.names.begin(), rule.names.end(), "sendmsg") != rule.names.end())
+      return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the {} syscall",
+                             "sendmsg");
+  if (Notifies(profile) && profile.listener_path.empty())
+    return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath");
+  return absl::OkStatus();
 }
 
 Status AddRule(const Context& context, const oci::SeccompRule& rule, uint32_t default_action) {
@@ -118,6 +183,48 @@ StatusOr<std::string> Export(const Context& context) {
   return sys::ReadAll(memory, kMaxFilterBytes);
 }
 
+// A filter that says "no" to calls it does not name would say EPERM to a call that is younger than
+// the profile, and a C library that probes for it would not fall back to the older one. So what is
+// above every call that the profile names is answered with ENOSYS, as a kernel without it would.
+//
+//   load the architecture
+//   for each of the filter:  is it that one?
+//     load the number; above the last that is named (and no x32 call)?  return ENOSYS
+//     else go to the filter
+std::string UnknownCallStub(const oci::Seccomp& profile, const std::vector<uint32_t>& tokens) {
+  constexpr uint32_t kArchitecture = offsetof(seccomp_data, arch),
+                     kNumber = offsetof(seccomp_data, nr);
+  constexpr uint32_t kX32 = 0x40000000;
+  std::vector<sock_filter> blocks;
+  for (const uint32_t token : tokens) {
+    uint32_t last = 0;
+    for (const oci::SeccompRule& rule : profile.syscalls)
+      for (const std::string& name : rule.names) {
+        const int number = ::seccomp_syscall_resolve_name_arch(token, name.c_str());
+        if (number >= 0) last = std::max(last, static_cast<uint32_t>(number));
+      }
+    if (last == 0) continue;
+    blocks.insert(
+        blocks.end(),
+        {BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, token, 0, 5),
+         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kNumber),
+         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, token == SCMP_ARCH_X86_64 ? kX32 : ~0u, 2, 0),
+         BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, last, 0, 1),
+         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS), BPF_STMT(BPF_JMP | BPF_JA, 0)});
+  }
+  if (blocks.empty()) return {};
+  for (size_t i = 5; i < blocks.size(); i += 6)
+    blocks[i].k = static_cast<uint32_t>(blocks.size() - i - 1);
+  blocks.insert(blocks.begin(), BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kArchitecture));
+  return std::string(reinterpret_cast<const char*>(blocks.data()),
+                     blocks.size() * sizeof(sock_filter));
+}
+
+// A default action that lets calls through lets unknown ones through, too.
+bool LetsThrough(const std::string& action) {
+  return action == "SCMP_ACT_ALLOW" || action == "SCMP_ACT_LOG" || action == "SCMP_ACT_TRACE";
+}
+
 // FNV-1a, twice over with different seeds: 128 bits. The folder is owner-only, so this guards
 // against mix-ups and torn writes, not against an enemy who can write there.
 class Hash {
@@ -141,6 +248,7 @@ class Hash {
 
 std::string CacheKey(const oci::Seccomp& profile) {
   Hash hash;
+  hash.Add(uint64_t{kFormat});
   const scmp_version* version = ::seccomp_version();
   hash.Add(uint64_t{version->major} << 32 | version->minor << 16 | version->micro);
   hash.Add(uint64_t{::seccomp_arch_native()});
@@ -190,25 +298,30 @@ StatusOr<SeccompFilter> CompileSeccomp(const oci::Seccomp& profile) {
   if (!context) return Internal("seccomp_init failed");
   // A binary tree over system call numbers: fewer instructions on every call of the container.
   (void)::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  std::vector<uint32_t> tokens = {::seccomp_arch_native()};
   for (const std::string& name : profile.architectures) {
     ASSIGN_OR_RETURN(const uint32_t token, Architecture(name));
+    if (token == 0) continue;
     const int result = ::seccomp_arch_add(context.get(), token);
     if (result < 0 && result != -EEXIST) return SysError(-result, "seccomp architecture", name);
+    if (std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
   }
   for (const oci::SeccompRule& rule : profile.syscalls)
     RETURN_IF_ERROR(AddRule(context, rule, default_action));
   SeccompFilter filter;
-  ASSIGN_OR_RETURN(filter.flags, Flags(profile.flags));
+  ASSIGN_OR_RETURN(filter.flags, Flags(profile));
   ASSIGN_OR_RETURN(filter.bpf, Export(context));
+  if (!LetsThrough(profile.default_action)) filter.bpf.insert(0, UnknownCallStub(profile, tokens));
   return filter;
 }
 
 StatusOr<SeccompFilter> CachedSeccomp(const oci::Seccomp& profile, const std::string& folder) {
+  RETURN_IF_ERROR(CheckNotify(profile));
   const std::string path = folder + "/" + CacheKey(profile);
   SeccompFilter filter;
   filter.bpf = ReadCache(path);
   if (!filter.bpf.empty()) {
-    ASSIGN_OR_RETURN(filter.flags, Flags(profile.flags));
+    ASSIGN_OR_RETURN(filter.flags, Flags(profile));
     return filter;
   }
   ASSIGN_OR_RETURN(filter, CompileSeccomp(profile));
@@ -218,14 +331,39 @@ StatusOr<SeccompFilter> CachedSeccomp(const oci::Seccomp& profile, const std::st
   return filter;
 }
 
-Status LoadSeccomp(const SeccompFilter& filter) {
+StatusOr<UniqueFd> LoadSeccomp(const SeccompFilter& filter) {
   sock_fprog program{};
   program.len = static_cast<unsigned short>(filter.bpf.size() / sizeof(sock_filter));
   // The kernel copies the instructions and does not write to them.
   program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(filter.bpf.data()));
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program) < 0)
-    return SysError(errno, "seccomp");
-  return absl::OkStatus();
+  const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program);
+  if (result < 0) return SysError(errno, "seccomp");
+  if ((filter.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) return UniqueFd();
+  return UniqueFd(static_cast<int>(result));
+}
+
+namespace {
+
+template <typename Table>
+std::vector<std::string> NamesOf(const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& entry : table) names.emplace_back(entry.name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string> SeccompActions() { return NamesOf(kActions); }
+std::vector<std::string> SeccompOperators() { return NamesOf(kOperators); }
+std::vector<std::string> SeccompFlags() { return NamesOf(kFlags); }
+
+std::vector<std::string> SeccompArchitectures() {
+  std::vector<std::string> names;
+  for (const std::string_view name : kArchitectures)
+    if (const auto token = Architecture(std::string(name)); token.ok() && *token != 0)
+      names.emplace_back(name);
+  return names;
 }
 
 }  // namespace ocirun::linux_

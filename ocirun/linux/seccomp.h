@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/status.h"
+#include "base/unique_fd.h"
 #include "ocirun/spec/spec.h"
 
 namespace ocirun::linux_ {
@@ -16,8 +18,8 @@ struct SeccompFilter {
 
 // Compiles the profile with libseccomp. Makes no system call that changes this process, so it runs
 // in the parent. Names of system calls that libseccomp does not know are skipped, as runc does: a
-// profile is written for many kernels. InvalidArgument names an unknown action, operator,
-// architecture or flag; SCMP_ACT_NOTIFY is Unimplemented.
+// profile is written for many kernels; a call that is newer than all that the profile names gets
+// ENOSYS. InvalidArgument names an unknown action, operator, architecture or flag.
 StatusOr<SeccompFilter> CompileSeccomp(const oci::Seccomp& profile);
 
 // As CompileSeccomp, with the result kept in `folder` (owner-only files named by a hash of the
@@ -26,7 +28,14 @@ StatusOr<SeccompFilter> CompileSeccomp(const oci::Seccomp& profile);
 // digest does not match is not used. A cache that can't be written costs time only.
 StatusOr<SeccompFilter> CachedSeccomp(const oci::Seccomp& profile, const std::string& folder);
 
-// Loads it into the calling thread, for good. Needs no_new_privs or CAP_SYS_ADMIN.
-Status LoadSeccomp(const SeccompFilter& filter);
+// Loads it into the calling thread, for good. Needs no_new_privs or CAP_SYS_ADMIN. The result is
+// the listener's descriptor (seccomp_unotify(2)) if a rule notifies, else invalid.
+StatusOr<UniqueFd> LoadSeccomp(const SeccompFilter& filter);
+
+// What this build can do, sorted; for `features`.
+std::vector<std::string> SeccompActions();
+std::vector<std::string> SeccompOperators();
+std::vector<std::string> SeccompFlags();
+std::vector<std::string> SeccompArchitectures();
 
 }  // namespace ocirun::linux_

@@ -28,8 +28,8 @@ TEST_CASE("what is wrong is named by its path") {
   } cases[] = {
       {"[]", "document: must be an object"},
       {R"({"ociVersion":"2.0.0"})", "ociVersion: 2.0.0 is not supported, only 1.x is"},
-      {Document(R"(,"capabilities":{"bounding":["CAP_CHOWN","CAP_X"]})"),
-       "process.capabilities.bounding[1]: unknown capability \"CAP_X\""},
+      {Document(R"(,"capabilities":{"bounding":["CAP_CHOWN",1]})"),
+       "process.capabilities.bounding[1]: must be a string, not number"},
       {Document(R"(,"terminal":1)"), "process.terminal: must be true or false, not number"},
       {Document(R"(,"rlimits":[{"type":"RLIMIT_NOFILE","soft":2,"hard":1}])"),
        "process.rlimits[0].soft: must not be above the hard limit"},
@@ -41,7 +41,7 @@ TEST_CASE("what is wrong is named by its path") {
       {Document("", R"(,"resources":{"pids":{"limit":"7"}})"),
        "linux.resources.pids.limit: must be an integer, not string"},
       {Document("", R"(,"resources":{"unified":{"../x":"1"}})"),
-       "linux.resources.unified: \"../x\" is not a file name"},
+       "linux.resources.unified: \"../x\" is not a file of a cgroup"},
       {Document("", "", R"(,"hostname":"h")"),
        "hostname: needs a uts namespace, or it would rename the host"},
       {Document("", "", R"(,"hooks":{"poststop":[{"path":"x"}]})"),
@@ -58,11 +58,78 @@ TEST_CASE("what is wrong is named by its path") {
 }
 
 TEST_CASE("what is not supported is refused by name, and zero values ask for nothing") {
-  const auto refused = Parse(Document("", R"(,"intelRdt":{"closID":"a"})"), "/b");
+  const auto refused = Parse(Document("", "", R"(,"vm":{"kernel":{"path":"/k"}})"), "/b");
   CHECK(refused.status().code() == StatusCode::kUnimplemented);
-  CHECK(MessageOf(refused.status()) == "linux.intelRdt: not supported");
-  CHECK(Parse(Document(R"(,"apparmorProfile":"","selinuxLabel":"")", R"(,"intelRdt":{})"), "/b")
-            .ok());
+  CHECK(MessageOf(refused.status()) == "vm: not supported");
+  CHECK(
+      Parse(Document(R"(,"apparmorProfile":"","selinuxLabel":"")", "", R"(,"vm":{})"), "/b").ok());
+}
+
+TEST_CASE("an unknown capability is left out with a warning") {
+  const auto spec = Parse(Document(R"(,"capabilities":{"bounding":["CAP_CHOWN","CAP_X"]})"), "/b");
+  REQUIRE(spec.ok());
+  CHECK(spec->process->capabilities->bounding == std::vector<std::string>{"CAP_CHOWN"});
+  REQUIRE(spec->warnings.size() == 1);
+  CHECK(spec->warnings[0] ==
+        "process.capabilities.bounding[1]: unknown capability \"CAP_X\" is not granted");
+}
+
+TEST_CASE("what the specification's newer versions brought") {
+  const auto spec = Parse(
+      Document(
+          R"(,"scheduler":{"policy":"SCHED_DEADLINE","runtime":1,"deadline":2,"period":3},
+                   "ioPriority":{"class":"IOPRIO_CLASS_IDLE","priority":7},
+                   "execCPUAffinity":{"initial":"0-2,5","final":"1"})",
+          R"(,"memoryPolicy":{"mode":"MPOL_BIND","nodes":"0,2-3","flags":["MPOL_F_STATIC_NODES"]},
+                  "personality":{"domain":"LINUX32"},
+                  "intelRdt":{"closID":"/","schemata":["L3:0=f"],"enableMonitoring":true})"),
+      "/b");
+  REQUIRE_MESSAGE(spec.ok(), MessageOf(spec.status()));
+  CHECK(spec->process->scheduler->policy == 6);
+  CHECK(spec->process->scheduler->period == 3);
+  CHECK(spec->process->io_priority->io_class == 3);
+  CHECK(spec->process->exec_cpu_affinity->initial == std::vector<unsigned>{0, 1, 2, 5});
+  CHECK(spec->linux.memory_policy->mode == 2);
+  CHECK(spec->linux.memory_policy->flags == 1u << 15);
+  CHECK(spec->linux.memory_policy->nodes == std::vector<unsigned>{0, 2, 3});
+  CHECK(spec->linux.personality == 8ul);
+  CHECK(spec->linux.intel_rdt->clos_id == "/");
+}
+
+TEST_CASE("their mistakes are named") {
+  const struct {
+    std::string process, linux_part, message;
+  } cases[] = {
+      {R"(,"scheduler":{"policy":"SCHED_X"})", "",
+       "process.scheduler.policy: unknown scheduling policy \"SCHED_X\""},
+      {R"(,"scheduler":{"policy":"SCHED_OTHER","period":1})", "",
+       "process.scheduler.period: scheduler runtime/deadline/period can only be specified for "
+       "SchedDeadline policy"},
+      {R"(,"execCPUAffinity":{"initial":"3-1"})", "",
+       "process.execCPUAffinity.initial: \"3-1\" is not a list like 0-3,7"},
+      {"", R"(,"timeOffsets":{"boottime":{"secs":1}})",
+       "linux.timeOffsets: needs a new time namespace"},
+      {"", R"(,"netDevices":{"eth0":{}})",
+       "linux.netDevices: unable to move network devices without a private NET namespace"},
+      {"", R"(,"intelRdt":{"closID":"../x"})",
+       "linux.intelRdt.closID: is not the name of a class of service"},
+      {"", R"(,"personality":{"domain":"BSD"})",
+       "linux.personality.domain: unknown personality \"BSD\""},
+  };
+  for (const auto& c : cases) {
+    const auto spec = Parse(Document(c.process, c.linux_part), "/b");
+    CAPTURE(c.message);
+    REQUIRE_FALSE(spec.ok());
+    CHECK(MessageOf(spec.status()) == c.message);
+  }
+}
+
+TEST_CASE("lists of numbers") {
+  CHECK(*ParseNumberList("0-3,7\n") == std::vector<unsigned>{0, 1, 2, 3, 7});
+  CHECK(*ParseNumberList("7, 0") == std::vector<unsigned>{0, 7});
+  CHECK(ParseNumberList("")->empty());
+  for (const char* bad : {"1,", "a", "1-", "-1", "1 2", "0-99999999"})
+    CHECK_FALSE(ParseNumberList(bad).ok());
 }
 
 TEST_CASE("names and numbers of capabilities and limits") {

@@ -31,7 +31,8 @@ struct User {
   std::vector<gid_t> additional_gids;
 };
 
-// Names with their CAP_ prefix, checked to exist.
+// Names with their CAP_ prefix that this runtime knows; unknown ones are warned about
+// (Spec::warnings).
 struct Capabilities {
   std::vector<std::string> bounding, effective, inheritable, permitted, ambient;
 };
@@ -46,6 +47,26 @@ struct ConsoleSize {
   uint16_t width = 0, height = 0;
 };
 
+// sched_setattr(2); only what the policy takes may be set.
+struct Scheduler {
+  uint32_t policy = 0;  // SCHED_*
+  int32_t nice = 0, priority = 0;
+  uint64_t flags = 0;                              // SCHED_FLAG_*
+  uint64_t runtime = 0, deadline = 0, period = 0;  // nanoseconds
+};
+
+// ioprio_set(2).
+struct IoPriority {
+  int io_class = 0;  // IOPRIO_CLASS_RT, _BE or _IDLE as the kernel numbers them
+  int priority = 0;
+};
+
+// CPU numbers for sched_setaffinity(2); empty: left as it is. `initial` holds while the process
+// that is exec'd is still outside the container's cgroup, `final` from then on.
+struct CpuAffinity {
+  std::vector<unsigned> initial, final;
+};
+
 struct Process {
   bool terminal = false;
   std::optional<ConsoleSize> console_size;
@@ -57,6 +78,10 @@ struct Process {
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
   std::optional<int> oom_score_adj;
+  std::string apparmor_profile, selinux_label;
+  std::optional<Scheduler> scheduler;
+  std::optional<IoPriority> io_priority;
+  std::optional<CpuAffinity> exec_cpu_affinity;  // of processes that `exec` adds
 };
 
 struct Root {
@@ -64,15 +89,16 @@ struct Root {
   bool readonly = false;
 };
 
+struct IdMapping {
+  uint32_t container_id = 0, host_id = 0, size = 0;
+};
+
 struct Mount {
   std::string destination;  // absolute inside the container
   std::string type;
-  std::string source;
+  std::string source;  // of a bind mount: absolute after Parse()
   std::vector<std::string> options;
-};
-
-struct IdMapping {
-  uint32_t container_id = 0, host_id = 0, size = 0;
+  std::vector<IdMapping> uid_mappings, gid_mappings;  // both or none: an idmapped mount
 };
 
 enum class NamespaceType { kPid, kNetwork, kMount, kIpc, kUts, kUser, kCgroup, kTime };
@@ -137,6 +163,20 @@ struct HugepageLimit {
   uint64_t limit = 0;
 };
 
+struct NetworkPriority {
+  std::string interface;
+  uint32_t priority = 0;
+};
+
+struct NetworkResources {
+  std::optional<uint32_t> class_id;
+  std::vector<NetworkPriority> priorities;
+};
+
+struct RdmaLimit {
+  std::optional<uint32_t> hca_handles, hca_objects;
+};
+
 struct Resources {
   std::vector<DeviceRule> devices;
   MemoryResources memory;
@@ -144,6 +184,8 @@ struct Resources {
   BlockIo block_io;
   std::optional<int64_t> pids_limit;  // -1 = unlimited
   std::vector<HugepageLimit> hugepage_limits;
+  NetworkResources network;
+  std::map<std::string, RdmaLimit> rdma;  // by device
   std::map<std::string, std::string> unified;
 };
 
@@ -166,6 +208,7 @@ struct Seccomp {
   std::vector<std::string> architectures;  // SCMP_ARCH_X86_64
   std::vector<std::string> flags;          // SECCOMP_FILTER_FLAG_LOG
   std::vector<SeccompRule> syscalls;
+  std::string listener_path, listener_metadata;  // where SCMP_ACT_NOTIFY's descriptor goes
 };
 
 struct Hook {
@@ -179,6 +222,25 @@ struct Hooks {
       poststop;
 };
 
+struct TimeOffset {
+  int64_t seconds = 0;
+  uint32_t nanoseconds = 0;
+};
+
+// set_mempolicy(2).
+struct MemoryPolicy {
+  int mode = 0;                 // MPOL_*
+  unsigned flags = 0;           // MPOL_F_*
+  std::vector<unsigned> nodes;  // ascending
+};
+
+struct IntelRdt {
+  std::string clos_id;
+  std::vector<std::string> schemata;
+  std::string l3_cache_schema, mem_bw_schema;
+  bool enable_monitoring = false;
+};
+
 struct Linux {
   std::vector<Namespace> namespaces;
   std::vector<IdMapping> uid_mappings, gid_mappings;
@@ -189,6 +251,12 @@ struct Linux {
   std::optional<Seccomp> seccomp;
   std::map<std::string, std::string> sysctl;
   std::vector<std::string> masked_paths, readonly_paths;
+  std::string mount_label;
+  std::optional<unsigned long> personality;        // for personality(2)
+  std::map<std::string, TimeOffset> time_offsets;  // "monotonic", "boottime"
+  std::map<std::string, std::string> net_devices;  // the host's name -> the container's
+  std::optional<MemoryPolicy> memory_policy;
+  std::optional<IntelRdt> intel_rdt;
 
   // nullptr when the container shares the runtime's namespace of that type.
   [[nodiscard]] const Namespace* Find(NamespaceType type) const;
@@ -204,6 +272,7 @@ struct Spec {
   Hooks hooks;
   std::map<std::string, std::string> annotations;
   Linux linux;
+  std::vector<std::string> warnings;  // what was read but has no effect here, one line each
 };
 
 // Parses and validates config.json. InvalidArgument names the JSON path of what is wrong;
@@ -212,6 +281,13 @@ StatusOr<Spec> Parse(std::string_view text, const std::string& bundle);
 
 // Parses one process object, as `exec --process` takes it.
 StatusOr<Process> ParseProcess(std::string_view text);
+
+// Parses linux.resources alone, as `update --resources` takes it.
+StatusOr<Resources> ParseResources(std::string_view text);
+
+// "0-3,7" -> 0, 1, 2, 3, 7; ascending, each once. The most that a list of the kernel's may hold is
+// 64 Ki numbers.
+StatusOr<std::vector<unsigned>> ParseNumberList(std::string_view text);
 
 // The resource's number for RLIMIT_*; -1 when there is none of that name.
 int RlimitResource(std::string_view name);

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+namespace ocirun {
+
+// The words of `text` between any of `separators`, without the empty ones. They borrow from `text`.
+// Lists of the kernel's are split and compared word by word: a search for "cpu" finds "cpuset".
+std::vector<std::string_view> SplitWords(std::string_view text, std::string_view separators);
+
+}  // namespace ocirun

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/container/clone.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+#include "base/sys/socket.h"
+#include "ocirun/init/sync.h"
+#include "ocirun/linux/time_namespace.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+namespace ocirun::container {
+namespace {
+
+using init::JoinedNamespace;
+using oci::NamespaceType;
+
+uint64_t CloneFlags(const oci::Linux& config) {
+  uint64_t flags = 0;
+  for (const oci::Namespace& ns : config.namespaces) {
+    // The cgroup namespace comes later, when init is in its cgroup, and the time namespace is made
+    // before the clone or, in a user namespace, by init: its offsets must be written first.
+    const bool later = ns.type == NamespaceType::kCgroup || ns.type == NamespaceType::kTime;
+    if (ns.path.empty() && !later) flags |= oci::NamespaceFlag(ns.type);
+  }
+  return flags;
+}
+
+// The namespaces that the caller's children go into, for the time of one clone: hooks that run
+// later belong into ours.
+class ChildrensNamespaces {
+ public:
+  ChildrensNamespaces() = default;
+  ChildrensNamespaces(const ChildrensNamespaces&) = delete;
+  ChildrensNamespaces& operator=(const ChildrensNamespaces&) = delete;
+
+  Status Choose(const oci::Linux& config, const std::vector<JoinedNamespace>& joined) {
+    if (const UniqueFd* pid = FindJoined(joined, NamespaceType::kPid)) {
+      ASSIGN_OR_RETURN(pid_, sys::Open("/proc/self/ns/pid", O_RDONLY));
+      RETURN_IF_ERROR(Annotate(sys::SetNs(*pid, CLONE_NEWPID), "pid"));
+    }
+    // One in a user namespace belongs to that: init makes it.
+    if (config.Makes(NamespaceType::kTime) && config.Find(NamespaceType::kUser) == nullptr) {
+      ASSIGN_OR_RETURN(time_, sys::Open("/proc/self/ns/time", O_RDONLY));
+      RETURN_IF_ERROR(linux_::NewTimeNamespace(config.time_offsets));
+    }
+    return absl::OkStatus();
+  }
+
+  Status Restore() {
+    if (pid_.valid()) RETURN_IF_ERROR(sys::SetNs(pid_, CLONE_NEWPID));
+    if (time_.valid()) RETURN_IF_ERROR(sys::SetNs(time_, CLONE_NEWTIME));
+    return absl::OkStatus();
+  }
+
+ private:
+  UniqueFd pid_, time_;
+};
+
+// In the helper: enters the user namespace and makes init there, as its own sibling. Tells the
+// runtime init's number.
+Status CloneFromInside(const UniqueFd& user, uint64_t flags, const UniqueFd& runtime, pid_t* pid) {
+  RETURN_IF_ERROR(Annotate(sys::SetNs(user, CLONE_NEWUSER), "user"));
+  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
+  if (*pid == 0) return absl::OkStatus();
+  return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
+}
+
+// New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
+// and come back: a helper enters, and what it clones becomes the runtime's child by CLONE_PARENT.
+StatusOr<pid_t> CloneInUserNamespace(const UniqueFd& user, uint64_t flags) {
+  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
+  ASSIGN_OR_RETURN(const pid_t helper, sys::Clone(0, nullptr));
+  if (helper == 0) {
+    sockets.first.Reset();
+    pid_t pid = -1;
+    const Status status = CloneFromInside(user, flags, sockets.second, &pid);
+    if (status.ok() && pid == 0) return 0;
+    if (!status.ok())
+      IgnoreError(init::SendFailure(sockets.second, status), "without an answer it fails as well");
+    ::_exit(0);
+  }
+  sys::ChildGuard guard(helper);
+  sockets.second.Reset();
+  ASSIGN_OR_RETURN(const std::string answer, sys::Receive(sockets.first, 4096));
+  pid_t pid = 0;
+  if (answer.size() != sizeof pid) return init::FailureOf(answer);
+  std::memcpy(&pid, answer.data(), sizeof pid);
+  return pid;
+}
+
+}  // namespace
+
+StatusOr<std::vector<JoinedNamespace>> OpenNamespaces(const oci::Linux& config) {
+  std::vector<JoinedNamespace> out;
+  for (const oci::Namespace& ns : config.namespaces) {
+    if (ns.path.empty()) continue;
+    auto fd = sys::Open(ns.path, O_RDONLY);
+    if (!fd.ok()) return Annotate(fd.status(), "linux.namespaces");
+    constexpr unsigned long kNsGetNstype = 0xb703;  // NS_GET_NSTYPE, linux/nsfs.h
+    const int type = ::ioctl(fd->get(), kNsGetNstype);
+    if (type < 0 || static_cast<uint64_t>(type) != oci::NamespaceFlag(ns.type))
+      return InvalidArgument("linux.namespaces: {} is not a {} namespace", ns.path,
+                             oci::NamespaceName(ns.type));
+    out.push_back({ns.type, std::move(*fd)});
+  }
+  return out;
+}
+
+const UniqueFd* FindJoined(const std::vector<JoinedNamespace>& joined, NamespaceType type) {
+  for (const JoinedNamespace& ns : joined)
+    if (ns.type == type) return &ns.fd;
+  return nullptr;
+}
+
+StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedNamespace>& joined) {
+  ChildrensNamespaces chosen;
+  RETURN_IF_ERROR(chosen.Choose(config, joined));
+  const UniqueFd* user = FindJoined(joined, NamespaceType::kUser);
+  const uint64_t flags = CloneFlags(config);
+  auto pid = user != nullptr ? CloneInUserNamespace(*user, flags) : sys::Clone(flags, nullptr);
+  if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
+  return pid;
+}
+
+}  // namespace ocirun::container

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "base/status.h"
+#include "ocirun/init/init.h"
+#include "ocirun/spec/spec.h"
+
+namespace ocirun::container {
+
+// Opens the namespaces to join and checks that each is of the type that it should be.
+StatusOr<std::vector<init::JoinedNamespace>> OpenNamespaces(const oci::Linux& config);
+
+// The one of that type; nullptr when none is joined.
+const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
+                           oci::NamespaceType type);
+
+// Makes init, a child of the caller, in all new namespaces and the joined pid namespace; the caller
+// itself stays in its own. Returns 0 in init and its process id in the caller. Of the joined
+// namespaces init still has to enter all but the pid and the user namespace.
+StatusOr<pid_t> CloneInit(const oci::Linux& config,
+                          const std::vector<init::JoinedNamespace>& joined);
+
+}  // namespace ocirun::container

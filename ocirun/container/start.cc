@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+#include "base/sys/socket.h"
+#include "ocirun/container/environment.h"
+#include "ocirun/container/hooks.h"
+#include "ocirun/container/lifecycle.h"
+#include "ocirun/container/seccomp_agent.h"
+#include "ocirun/init/sync.h"
+
+namespace ocirun::container {
+namespace {
+
+Status CheckCreated(ContainerStatus status) {
+  switch (status) {
+    case ContainerStatus::kCreated:
+      return absl::OkStatus();
+    case ContainerStatus::kStopped:
+      return FailedPrecondition("cannot start a container that has stopped");
+    default:
+      return FailedPrecondition("cannot start an already running container");
+  }
+}
+
+}  // namespace
+
+Status Start(const Store& store, const std::string& id) {
+  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
+  ASSIGN_OR_RETURN(const Record record, store.Load(id));
+  RETURN_IF_ERROR(CheckCreated(store.StatusOf(record)));
+  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
+  ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(store.StartSocket(id), SOCK_SEQPACKET));
+  // Once init has accepted, a second start must not find the socket.
+  IgnoreError(sys::Unlink(store.StartSocket(id)), "init has ended if it is gone");
+  RETURN_IF_ERROR(init::ExpectEnd(socket, [&](UniqueFd listener) {
+    return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kCreated, record.init_pid,
+                       listener);
+  }));
+  const Status hooks =
+      RunHooks(spec.hooks.poststart, "poststart", StateJson(record, ContainerStatus::kRunning));
+  if (!hooks.ok())
+    IgnoreError(sys::Kill(record.init_pid, SIGKILL),
+                "config.md#poststart: the container is stopped");
+  return hooks;
+}
+
+}  // namespace ocirun::container

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/linux/mount_attributes.h"
+
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#include "base/path.h"
+#include "base/sys/mount.h"
+
+namespace ocirun::linux_ {
+namespace {
+
+// The same attribute for mount_setattr(2), for mount(2), and as statvfs(3) tells it.
+constexpr struct {
+  uint64_t attribute;
+  unsigned long mount_flag, statvfs_flag;
+} kFlags[] = {
+    {MOUNT_ATTR_RDONLY, MS_RDONLY, ST_RDONLY},
+    {MOUNT_ATTR_NOSUID, MS_NOSUID, ST_NOSUID},
+    {MOUNT_ATTR_NODEV, MS_NODEV, ST_NODEV},
+    {MOUNT_ATTR_NOEXEC, MS_NOEXEC, ST_NOEXEC},
+    {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME, ST_NODIRATIME},
+};
+
+unsigned long AccessTimeFlag(uint64_t set, uint64_t clear, unsigned long now) {
+  if ((clear & MOUNT_ATTR__ATIME) == 0)
+    return (now & ST_NOATIME) != 0 ? MS_NOATIME : (now & ST_RELATIME) != 0 ? MS_RELATIME : 0;
+  switch (set & MOUNT_ATTR__ATIME) {
+    case MOUNT_ATTR_NOATIME:
+      return MS_NOATIME;
+    case MOUNT_ATTR_STRICTATIME:
+      return MS_STRICTATIME;
+    default:
+      return MS_RELATIME;
+  }
+}
+
+// A remount sets every attribute of the mount anew, so what it has already goes along.
+Status Remount(const UniqueFd& mount, uint64_t set, uint64_t clear) {
+  struct statvfs fs;
+  if (::fstatvfs(mount.get(), &fs) < 0) return SysError(errno, "fstatvfs");
+  unsigned long flags = MS_REMOUNT | MS_BIND | AccessTimeFlag(set, clear, fs.f_flag);
+  for (const auto& flag : kFlags) {
+    const bool has = (fs.f_flag & flag.statvfs_flag) != 0;
+    if ((set & flag.attribute) != 0 || (has && (clear & flag.attribute) == 0))
+      flags |= flag.mount_flag;
+    set &= ~flag.attribute;
+  }
+  if ((set & ~uint64_t{MOUNT_ATTR__ATIME}) != 0)
+    return Unsupported("a mount option needs a newer kernel (mount_setattr, Linux 5.12)");
+  return sys::Mount("", ProcFdPath(mount), "", flags, "");
+}
+
+Status SetAll(const UniqueFd& mount, const MountAttributes& a) {
+  if (a.set != 0 || a.clear != 0) RETURN_IF_ERROR(sys::MountSetAttr(mount, false, a.set, a.clear));
+  if (a.recursive_set != 0 || a.recursive_clear != 0)
+    RETURN_IF_ERROR(sys::MountSetAttr(mount, true, a.recursive_set, a.recursive_clear));
+  return absl::OkStatus();
+}
+
+Status SetAllByRemount(const UniqueFd& mount, const MountAttributes& a) {
+  if (a.recursive_set != 0 || a.recursive_clear != 0)
+    return Unsupported("recursive mount options need a newer kernel (mount_setattr, Linux 5.12)");
+  return Remount(mount, a.set, a.clear);
+}
+
+}  // namespace
+
+Status Attach(const UniqueFd& tree, const UniqueFd& target, const MountAttributes& attributes) {
+  const Status set = SetAll(tree, attributes);
+  if (ErrnoOf(set) != ENOSYS) {
+    RETURN_IF_ERROR(set);
+    return sys::MoveMount(tree, target);
+  }
+  RETURN_IF_ERROR(sys::MoveMount(tree, target));
+  return SetAllByRemount(tree, attributes);
+}
+
+Status ChangeAttributes(const UniqueFd& mount, const MountAttributes& attributes) {
+  const Status set = SetAll(mount, attributes);
+  return ErrnoOf(set) == ENOSYS ? SetAllByRemount(mount, attributes) : set;
+}
+
+Status ChangePropagation(const UniqueFd& mount, uint64_t flags) {
+  const Status set =
+      sys::MountSetAttr(mount, (flags & MS_REC) != 0, 0, 0, flags & ~uint64_t{MS_REC});
+  return ErrnoOf(set) == ENOSYS ? sys::Mount("", ProcFdPath(mount), "", flags, "") : set;
+}
+
+}  // namespace ocirun::linux_

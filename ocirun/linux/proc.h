@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's procfs through a checked descriptor. What the runtime reads or writes below /proc once
+// the container can have a say in the mounts must not go by name: a tmpfs or a link on the path
+// would turn the write of a label or a sysctl into a write to a file of the attacker's choice
+// (CVE-2019-16884, CVE-2025-52881).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace ocirun::linux_ {
+
+// Opens /proc (O_PATH) and checks that it is the root of a procfs. To be called before the
+// container's mounts exist, in the runtime's own mount namespace; "self" below it goes on naming
+// the process that asks, as the pid namespace of this mount numbers it.
+StatusOr<UniqueFd> OpenProc();
+
+// Opens `path` below `proc` without following links other than /proc's own "self", and without
+// leaving that one procfs.
+StatusOr<UniqueFd> OpenInProc(const UniqueFd& proc, const std::string& path, int flags);
+Status WriteInProc(const UniqueFd& proc, const std::string& path, std::string_view value);
+
+}  // namespace ocirun::linux_

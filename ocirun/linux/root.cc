@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/linux/root.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mountinfo.h"
+#include "base/path.h"
+#include "base/sys/file.h"
+#include "base/sys/mount.h"
+#include "ocirun/linux/mount_attributes.h"
+
+namespace ocirun::linux_ {
+namespace {
+
+unsigned long PropagationFlag(const std::string& name) {
+  if (name == "private") return MS_PRIVATE;
+  if (name == "slave") return MS_SLAVE;
+  if (name == "shared") return MS_SHARED;
+  return name == "unbindable" ? MS_UNBINDABLE : 0;
+}
+
+// Without pivot_root the host's mounts stay reachable for one who leaves a chroot, and as long as a
+// whole procfs or sysfs is among them the kernel lets the container mount one without masks. So
+// they go: unmounted, or covered where that is not allowed.
+Status HideHostProc(const UniqueFd& root) {
+  ASSIGN_OR_RETURN(const std::string path, sys::ReadLink(ProcFdPath(root)));
+  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  for (const MountInfo& mount : ParseMountInfo(mountinfo)) {
+    if (mount.root != "/" || (mount.type != "proc" && mount.type != "sysfs")) continue;
+    if (mount.mount_point.rfind(path + "/", 0) == 0) continue;
+    if (::umount2(mount.mount_point.c_str(), MNT_DETACH) == 0 || errno == ENOENT) continue;
+    if (errno != EINVAL && errno != EPERM) return SysError(errno, "umount", mount.mount_point);
+    RETURN_IF_ERROR(sys::Mount("tmpfs", mount.mount_point, "tmpfs", MS_RDONLY, ""));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<UniqueFd> PrepareRoot(const oci::Spec& spec) {
+  // What the host mounts later may still come in; what is mounted here never goes out.
+  ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
+  const bool is_private =
+      spec.linux.rootfs_propagation == "private" || spec.linux.rootfs_propagation == "unbindable";
+  RETURN_IF_ERROR(ChangePropagation(host_root, (is_private ? MS_PRIVATE : MS_SLAVE) | MS_REC));
+  auto place = sys::Open(spec.root.path, O_PATH | O_DIRECTORY);
+  if (!place.ok()) return Annotate(place.status(), "root.path");
+  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(*place, true));
+  RETURN_IF_ERROR(sys::MoveMount(tree, *place));
+  return tree;
+}
+
+Status MakeRootReadOnly(const UniqueFd& root) {
+  return ChangeAttributes(root, {.set = MOUNT_ATTR_RDONLY});
+}
+
+Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propagation) {
+  if (::fchdir(root.get()) < 0) return SysError(errno, "fchdir");
+  if (how == RootChange::kPivot) {
+    // The old root ends below the new one's "." and is detached there (pivot_root(2), notes).
+    RETURN_IF_ERROR(sys::PivotRoot(".", "."));
+    RETURN_IF_ERROR(sys::Unmount(".", MNT_DETACH));
+  } else {
+    RETURN_IF_ERROR(HideHostProc(root));
+    RETURN_IF_ERROR(sys::Mount(".", "/", "", MS_MOVE, ""));
+    if (::chroot(".") < 0) return SysError(errno, "chroot");
+  }
+  if (::chdir("/") < 0) return SysError(errno, "chdir", "/");
+  const unsigned long flags = PropagationFlag(propagation);
+  // It is a slave already; private or shared hold for the whole tree, as runc has it.
+  if (flags != 0 && flags != MS_SLAVE) RETURN_IF_ERROR(sys::Mount("", "/", "", flags, ""));
+  return absl::OkStatus();
+}
+
+}  // namespace ocirun::linux_

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/linux/scheduling.h"
+
+#include <sys/personality.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+
+namespace ocirun::linux_ {
+namespace {
+
+// struct sched_attr of linux/sched/types.h, which can't be included beside sched.h.
+struct SchedAttr {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+// The kernel's bitmaps are arrays of long, however many bits there are.
+std::vector<unsigned long> BitMap(const std::vector<unsigned>& numbers) {
+  constexpr unsigned kBits = sizeof(unsigned long) * CHAR_BIT;
+  std::vector<unsigned long> map(numbers.empty() ? 0 : numbers.back() / kBits + 1);
+  for (const unsigned number : numbers) map[number / kBits] |= 1ul << number % kBits;
+  return map;
+}
+
+long SetAffinity(const std::vector<unsigned long>& map) {
+  return ::syscall(SYS_sched_setaffinity, 0, map.size() * sizeof(unsigned long), map.data());
+}
+
+}  // namespace
+
+Status SetScheduler(const oci::Scheduler& scheduler) {
+  SchedAttr attr{};
+  attr.size = sizeof attr;
+  attr.policy = scheduler.policy;
+  attr.flags = scheduler.flags;
+  attr.nice = scheduler.nice;
+  attr.priority = static_cast<uint32_t>(scheduler.priority);
+  attr.runtime = scheduler.runtime;
+  attr.deadline = scheduler.deadline;
+  attr.period = scheduler.period;
+  if (::syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
+    return SysError(errno, "sched_setattr", "process.scheduler");
+  return absl::OkStatus();
+}
+
+Status SetIoPriority(const oci::IoPriority& priority) {
+  constexpr int kWhoProcess = 1, kClassShift = 13;  // linux/ioprio.h
+  const int value = priority.io_class << kClassShift | priority.priority;
+  if (::syscall(SYS_ioprio_set, kWhoProcess, 0, value) < 0)
+    return SysError(errno, "ioprio_set", "process.ioPriority");
+  return absl::OkStatus();
+}
+
+Status SetCpuAffinity(const std::vector<unsigned>& cpus) {
+  if (!cpus.empty() && SetAffinity(BitMap(cpus)) < 0)
+    return SysError(errno, "sched_setaffinity", "process.execCPUAffinity");
+  return absl::OkStatus();
+}
+
+Status ResetCpuAffinity() {
+  // The kernel cuts the mask to what the cpuset allows and refuses only an empty rest.
+  constexpr size_t kWords = 8192 / (sizeof(unsigned long) * CHAR_BIT);
+  if (SetAffinity(std::vector<unsigned long>(kWords, ~0ul)) < 0)
+    return SysError(errno, "sched_setaffinity");
+  return absl::OkStatus();
+}
+
+Status SetMemoryPolicy(const oci::MemoryPolicy& policy) {
+  const std::vector<unsigned long> nodes = BitMap(policy.nodes);
+  // The kernel takes one bit less than it is told (set_mempolicy(2), notes).
+  const unsigned long bits =
+      nodes.empty() ? 0 : nodes.size() * sizeof(unsigned long) * CHAR_BIT + 1;
+  if (::syscall(SYS_set_mempolicy, policy.mode | static_cast<int>(policy.flags),
+                nodes.empty() ? nullptr : nodes.data(), bits) < 0)
+    return SysError(errno, "set_mempolicy", "linux.memoryPolicy");
+  return absl::OkStatus();
+}
+
+Status SetPersonality(unsigned long domain) {
+  if (::personality(domain) < 0) return SysError(errno, "personality", "linux.personality");
+  return absl::OkStatus();
+}
+
+}  // namespace ocirun::linux_
