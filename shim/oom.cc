@@ -12,7 +12,7 @@ std::string MemoryCgroupOf(pid_t pid) {
   const auto cgroups = ReadFile(fmt::format("/proc/{}/cgroup", pid));
   if (!mounts.ok() || !cgroups.ok()) return {};
   std::string unified;
-  for (const cgroup::Hierarchy& hierarchy : cgroup::ParseMountInfo(*mounts)) {
+  for (const cgroup::Hierarchy& hierarchy : cgroup::FindHierarchies(*mounts)) {
     const std::string folder = hierarchy.mount_point + cgroup::OwnCgroup(*cgroups, hierarchy);
     if (hierarchy.v2) unified = folder;
     for (const std::string& controller : hierarchy.controllers)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/cgroup/manager.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <charconv>
 
 #include "base/file.h"
 #include "base/path.h"
@@ -55,6 +58,38 @@ StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_pat
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
   return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id);
+}
+
+std::vector<std::string> HugepageSizes() {
+  std::vector<std::string> out;
+  const auto folder = sys::Open("/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY);
+  const auto names = folder.ok() ? ListFolder(*folder) : folder.status();
+  if (!names.ok()) return out;
+  for (const std::string& name : *names) {
+    // "hugepages-2048kB"
+    constexpr std::string_view kPrefix = "hugepages-";
+    uint64_t kib = 0;
+    if (name.rfind(kPrefix, 0) != 0) continue;
+    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), kib);
+    constexpr uint64_t kMib = 1024, kGib = 1024 * kMib;
+    out.push_back(kib >= kGib   ? fmt::format("{}GB", kib / kGib)
+                  : kib >= kMib ? fmt::format("{}MB", kib / kMib)
+                                : fmt::format("{}KB", kib));
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::string PidsLimit(int64_t limit) {
+  if (limit < 0) return "max";
+  return std::to_string(limit == 0 ? 1 : limit);
+}
+
+std::string RdmaLine(const std::string& device, const oci::RdmaLimit& limit) {
+  std::string line = device;
+  if (limit.hca_handles.has_value()) line += fmt::format(" hca_handle={}", *limit.hca_handles);
+  if (limit.hca_objects.has_value()) line += fmt::format(" hca_object={}", *limit.hca_objects);
+  return line;
 }
 
 StatusOr<std::string> CheckSubCgroup(const std::string& path) {

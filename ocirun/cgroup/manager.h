@@ -4,7 +4,7 @@
 // controllers on v1) or cgroup v2, with the cgroupfs driver.
 //
 //   Create  makes the folders            Destroy  removes them, with what is below
-//   Set     writes the limits            OpenEntry, Enter  move the calling process in
+//   Set, Update  write the limits        OpenEntry, Enter  move the calling process in
 //
 // `cgroupsPath` of config.json: an absolute path is below the mount point, a relative or missing
 // one (then the container's id) below the runtime's own cgroup.
@@ -20,9 +20,13 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "ocirun/cgroup/host.h"
+#include "ocirun/cgroup/statistics.h"
 #include "ocirun/spec/spec.h"
 
 namespace ocirun::cgroup {
+
+// Whether this build speaks to systemd (--systemd-cgroup).
+inline constexpr bool kHasSystemdDriver = false;
 
 class Manager {
  public:
@@ -34,6 +38,13 @@ class Manager {
   // Writes the limits. What the kernel refuses names the file and the value; a controller that the
   // host lacks is an error only if the configuration asks for it.
   virtual Status Set(const oci::Resources& resources) = 0;
+  // Changes limits of a container that exists, all or none: what was written before a failure is
+  // put back. Devices stay as they are.
+  virtual Status Update(const oci::Resources& resources) = 0;
+  // Gives the container's root (a user id of the host) the cgroup, so that it can make cgroups
+  // below (cgroups(7), delegation). Only cgroup v2 is safe to hand on; elsewhere it does nothing.
+  virtual Status Delegate(uid_t owner) = 0;
+  [[nodiscard]] virtual Statistics ReadStatistics() const = 0;
   // The files through which a process moves itself into all cgroups of the container. They are
   // opened in the runtime, whose rights count (cgroups(7)); Enter() uses them in the child.
   // `below` names cgroups below the container's own to enter instead, by controller, "" for all

@@ -23,6 +23,17 @@ struct Place {
   }
 };
 
+// The sizes of huge pages that this kernel knows, as its control files name them: "2MB", "1GB".
+std::vector<std::string> HugepageSizes();
+
+// The text of pids.max. A limit of 0 lets nothing start, so it is taken as 1, as runc does.
+std::string PidsLimit(int64_t limit);
+// The line of rdma.max for one device.
+std::string RdmaLine(const std::string& device, const oci::RdmaLimit& limit);
+
+Statistics ReadV1Statistics(const std::vector<Place>& places);
+Statistics ReadV2Statistics(const Place& place);
+
 // A path below the container's cgroup from a client, "/a/b" or "a": InvalidArgument if it climbs.
 // With a leading slash, or empty.
 StatusOr<std::string> CheckSubCgroup(const std::string& path);

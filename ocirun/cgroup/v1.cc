@@ -11,7 +11,9 @@
 #include "base/sys/file.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/files.h"
+#include "ocirun/cgroup/journal.h"
 #include "ocirun/cgroup/manager_impl.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::cgroup {
 namespace {
@@ -24,6 +26,9 @@ class V1Manager : public Manager {
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
+  Status Update(const oci::Resources& resources) override;
+  Status Delegate(uid_t) override { return absl::OkStatus(); }
+  [[nodiscard]] Statistics ReadStatistics() const override { return ReadV1Statistics(places_); }
   StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override;
   Status SetFrozen(bool frozen) override;
@@ -47,11 +52,16 @@ class V1Manager : public Manager {
   Status InheritCpuset(const Place& place);
   Status SetMemory(const oci::MemoryResources& memory);
   Status SetMemoryAndSwap(const oci::MemoryResources& memory);
+  Status SetMemoryLimit(int64_t limit);
   Status SetCpu(const oci::CpuResources& cpu);
+  Status SetCpuTime(const oci::CpuResources& cpu);
+  Status SetLimits(const oci::Resources& resources);
+  Status SetNetwork(const oci::NetworkResources& network);
   Status SetBlockIo(const oci::BlockIo& io);
   Status SetDevices(const std::vector<oci::DeviceRule>& rules);
 
   std::vector<Place> places_;
+  Journal* journal_ = nullptr;  // while an update is on its way
 };
 
 Status V1Manager::Create() {
@@ -106,30 +116,37 @@ Status V1Manager::Write(std::string_view controller, std::string_view file, std:
   const std::string folder = FolderOf(controller);
   if (folder.empty())
     return FailedPrecondition("{}: this host has no cgroup controller {}", property, controller);
+  if (journal_ != nullptr) journal_->Remember(fmt::format("{}/{}", folder, file), value);
   return WriteControl(folder, file, value, property);
 }
 
+Status V1Manager::SetMemoryLimit(int64_t limit) {
+  const Status set = Write("memory", "memory.limit_in_bytes", std::to_string(limit),
+                           "linux.resources.memory.limit");
+  if (ErrnoOf(set) != EBUSY) return set;
+  const std::string folder = FolderOf("memory");
+  return Annotate(
+      set, fmt::format("unable to set memory limit to {} (current usage: {}, peak usage: {})",
+                       limit, ReadNumber(folder, "memory.usage_in_bytes"),
+                       ReadNumber(folder, "memory.max_usage_in_bytes")));
+}
+
 Status V1Manager::SetMemoryAndSwap(const oci::MemoryResources& memory) {
-  constexpr std::string_view kLimit = "memory.limit_in_bytes";
   constexpr std::string_view kSwap = "memory.memsw.limit_in_bytes";
-  constexpr std::string_view kLimitName = "linux.resources.memory.limit";
   constexpr std::string_view kSwapName = "linux.resources.memory.swap";
   // Memory without a limit must not keep a limit of memory and swap together.
   std::optional<int64_t> swap = memory.swap;
-  if (memory.limit == -1 && !swap.has_value() &&
+  if (memory.limit == -1 && swap.value_or(0) == 0 &&
       PathExists(FolderOf("memory") + "/" + std::string(kSwap)))
     swap = -1;
   if (swap == 0) swap.reset();
   std::optional<int64_t> limit = memory.limit;
   if (limit == 0) limit.reset();
-  if (!limit.has_value() || !swap.has_value()) {
-    RETURN_IF_ERROR(WriteIf(limit, "memory", kLimit, kLimitName));
-    return WriteIf(swap, "memory", kSwap, kSwapName);
-  }
+  if (!limit.has_value()) return WriteIf(swap, "memory", kSwap, kSwapName);
+  if (!swap.has_value()) return SetMemoryLimit(*limit);
   // The kernel keeps memory ≤ memory+swap at every moment, so the order depends on the direction.
-  if (Write("memory", kSwap, std::to_string(*swap), kSwapName).ok())
-    return WriteIf(limit, "memory", kLimit, kLimitName);
-  RETURN_IF_ERROR(WriteIf(limit, "memory", kLimit, kLimitName));
+  if (Write("memory", kSwap, std::to_string(*swap), kSwapName).ok()) return SetMemoryLimit(*limit);
+  RETURN_IF_ERROR(SetMemoryLimit(*limit));
   return WriteIf(swap, "memory", kSwap, kSwapName);
 }
 
@@ -139,7 +156,10 @@ Status V1Manager::SetMemory(const oci::MemoryResources& memory) {
                           "linux.resources.memory.reservation"));
   RETURN_IF_ERROR(WriteIf(memory.kernel_tcp, "memory", "memory.kmem.tcp.limit_in_bytes",
                           "linux.resources.memory.kernelTCP"));
-  // `kernel` is gone from the kernel (5.16) and, as in runc, without effect.
+  if (memory.kernel.value_or(0) != 0)
+    Warn("linux.resources.memory.kernel: kernels since 5.16 have no such limit, it has no effect");
+  if (memory.use_hierarchy == false)
+    Warn("linux.resources.memory.useHierarchy: kernels since 5.11 always do");
   RETURN_IF_ERROR(WriteIf(memory.swappiness, "memory", "memory.swappiness",
                           "linux.resources.memory.swappiness"));
   if (memory.disable_oom_killer.value_or(false))
@@ -147,14 +167,39 @@ Status V1Manager::SetMemory(const oci::MemoryResources& memory) {
   return absl::OkStatus();
 }
 
+// The kernel refuses what would exceed the parent's share, or a burst above the quota, at every
+// step, so a value that is refused is tried again when the others are in place.
+Status V1Manager::SetCpuTime(const oci::CpuResources& cpu) {
+  struct Limit {
+    const char *file, *property;
+    std::string value;
+  };
+  std::vector<Limit> limits;
+  if (cpu.burst.has_value())
+    limits.push_back({"cpu.cfs_burst_us", "linux.resources.cpu.burst", std::to_string(*cpu.burst)});
+  if (cpu.period.value_or(0) != 0)
+    limits.push_back(
+        {"cpu.cfs_period_us", "linux.resources.cpu.period", std::to_string(*cpu.period)});
+  if (cpu.quota.value_or(0) != 0)
+    limits.push_back({"cpu.cfs_quota_us", "linux.resources.cpu.quota", std::to_string(*cpu.quota)});
+  std::vector<Limit> refused;
+  for (const Limit& limit : limits) {
+    const Status set = Write("cpu", limit.file, limit.value, limit.property);
+    if (ErrnoOf(set) == EINVAL) {
+      refused.insert(refused.begin(), limit);
+    } else {
+      RETURN_IF_ERROR(set);
+    }
+  }
+  for (const Limit& limit : refused)
+    RETURN_IF_ERROR(Write("cpu", limit.file, limit.value, limit.property));
+  return absl::OkStatus();
+}
+
 Status V1Manager::SetCpu(const oci::CpuResources& cpu) {
   if (cpu.shares.value_or(0) != 0)
     RETURN_IF_ERROR(WriteIf(cpu.shares, "cpu", "cpu.shares", "linux.resources.cpu.shares"));
-  if (cpu.period.value_or(0) != 0)
-    RETURN_IF_ERROR(WriteIf(cpu.period, "cpu", "cpu.cfs_period_us", "linux.resources.cpu.period"));
-  if (cpu.quota.value_or(0) != 0)
-    RETURN_IF_ERROR(WriteIf(cpu.quota, "cpu", "cpu.cfs_quota_us", "linux.resources.cpu.quota"));
-  RETURN_IF_ERROR(WriteIf(cpu.burst, "cpu", "cpu.cfs_burst_us", "linux.resources.cpu.burst"));
+  RETURN_IF_ERROR(SetCpuTime(cpu));
   RETURN_IF_ERROR(WriteIf(cpu.idle, "cpu", "cpu.idle", "linux.resources.cpu.idle"));
   if (cpu.realtime_period.value_or(0) != 0)
     RETURN_IF_ERROR(WriteIf(cpu.realtime_period, "cpu", "cpu.rt_period_us",
@@ -215,20 +260,53 @@ Status V1Manager::SetDevices(const std::vector<oci::DeviceRule>& rules) {
   return absl::OkStatus();
 }
 
-Status V1Manager::Set(const oci::Resources& resources) {
+Status V1Manager::SetNetwork(const oci::NetworkResources& network) {
+  RETURN_IF_ERROR(
+      WriteIf(network.class_id, "net_cls", "net_cls.classid", "linux.resources.network.classID"));
+  for (const oci::NetworkPriority& priority : network.priorities)
+    RETURN_IF_ERROR(Write("net_prio", "net_prio.ifpriomap",
+                          fmt::format("{} {}", priority.interface, priority.priority),
+                          "linux.resources.network.priorities"));
+  return absl::OkStatus();
+}
+
+Status V1Manager::SetLimits(const oci::Resources& resources) {
   RETURN_IF_ERROR(SetMemory(resources.memory));
   RETURN_IF_ERROR(SetCpu(resources.cpu));
   RETURN_IF_ERROR(SetBlockIo(resources.block_io));
-  if (resources.pids_limit.has_value() && *resources.pids_limit != 0)
-    RETURN_IF_ERROR(Write("pids", "pids.max",
-                          *resources.pids_limit < 0 ? "max" : std::to_string(*resources.pids_limit),
-                          "linux.resources.pids.limit"));
-  for (const oci::HugepageLimit& limit : resources.hugepage_limits)
-    RETURN_IF_ERROR(Write("hugetlb", fmt::format("hugetlb.{}.limit_in_bytes", limit.page_size),
-                          std::to_string(limit.limit), "linux.resources.hugepageLimits"));
+  if (resources.pids_limit.has_value())
+    RETURN_IF_ERROR(
+        Write("pids", "pids.max", PidsLimit(*resources.pids_limit), "linux.resources.pids.limit"));
+  for (const oci::HugepageLimit& limit : resources.hugepage_limits) {
+    const std::string prefix = fmt::format("hugetlb.{}.", limit.page_size);
+    // Reservations count as well where the kernel can (5.7): a page fault that finds no page kills.
+    if (PathExists(FolderOf("hugetlb") + "/" + prefix + "rsvd.limit_in_bytes"))
+      RETURN_IF_ERROR(Write("hugetlb", prefix + "rsvd.limit_in_bytes", std::to_string(limit.limit),
+                            "linux.resources.hugepageLimits"));
+    RETURN_IF_ERROR(Write("hugetlb", prefix + "limit_in_bytes", std::to_string(limit.limit),
+                          "linux.resources.hugepageLimits"));
+  }
+  RETURN_IF_ERROR(SetNetwork(resources.network));
+  for (const auto& [device, limit] : resources.rdma)
+    RETURN_IF_ERROR(Write("rdma", "rdma.max", RdmaLine(device, limit), "linux.resources.rdma"));
   if (!resources.unified.empty())
     return FailedPrecondition("linux.resources.unified needs cgroup v2, this host uses v1");
+  return absl::OkStatus();
+}
+
+Status V1Manager::Set(const oci::Resources& resources) {
+  RETURN_IF_ERROR(SetLimits(resources));
   return SetDevices(resources.devices);
+}
+
+Status V1Manager::Update(const oci::Resources& resources) {
+  Journal journal;
+  journal_ = &journal;
+  Undo stop([this] { journal_ = nullptr; });
+  const Status set = SetLimits(resources);
+  if (!set.ok())
+    IgnoreError(journal.Restore(), "the error that counts is why the update was refused");
+  return set;
 }
 
 StatusOr<std::vector<UniqueFd>> V1Manager::OpenEntry(const SubCgroups& below) const {

@@ -9,10 +9,13 @@
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "base/text.h"
 #include "ocirun/cgroup/device_bpf.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/files.h"
+#include "ocirun/cgroup/journal.h"
 #include "ocirun/cgroup/manager_impl.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::cgroup {
 namespace {
@@ -35,6 +38,9 @@ class V2Manager : public Manager {
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
+  Status Update(const oci::Resources& resources) override;
+  Status Delegate(uid_t owner) override;
+  [[nodiscard]] Statistics ReadStatistics() const override { return ReadV2Statistics(place_); }
   StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override { return ReadPids(place_.folder, true); }
   Status SetFrozen(bool frozen) override;
@@ -48,13 +54,18 @@ class V2Manager : public Manager {
  private:
   Status EnableControllers();
   Status Write(std::string_view file, std::string_view value, std::string_view property) {
+    if (journal_ != nullptr) journal_->Remember(fmt::format("{}/{}", place_.folder, file), value);
     return WriteControl(place_.folder, file, value, property);
   }
+  Status SetLimits(const oci::Resources& resources);
+  Status SetSwap(const oci::MemoryResources& memory);
+  Status SetCpuTime(const oci::CpuResources& cpu);
   Status SetMemory(const oci::MemoryResources& memory);
   Status SetCpu(const oci::CpuResources& cpu);
   Status SetBlockIo(const oci::BlockIo& io);
 
   Place place_;
+  Journal* journal_ = nullptr;  // while an update is on its way
 };
 
 Status V2Manager::Create() {
@@ -79,15 +90,19 @@ Status V2Manager::Create() {
 // Each level must hand its controllers on. One that can't be (a parent with processes, a threaded
 // cgroup) is missed only when a limit needs it, and that write reports it.
 Status V2Manager::EnableControllers() {
-  ASSIGN_OR_RETURN(const std::string available,
-                   ReadControl(place_.mount_point, "cgroup.controllers"));
   for (size_t at = place_.mount_point.size(); at < place_.folder.rfind('/') + 1;) {
     const std::string folder = place_.folder.substr(0, at);
-    for (const char* controller :
-         {"cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma", "misc"})
-      if (HasWord(available, controller))
-        IgnoreError(WriteControl(folder, "cgroup.subtree_control", fmt::format("+{}", controller),
-                                 "controllers"),
+    ASSIGN_OR_RETURN(const std::string available, ReadControl(folder, "cgroup.controllers"));
+    ASSIGN_OR_RETURN(const std::string enabled, ReadControl(folder, "cgroup.subtree_control"));
+    std::vector<std::string> missing;
+    for (const std::string_view controller : SplitWords(available, " \n"))
+      if (!HasWord(enabled, controller)) missing.push_back(fmt::format("+{}", controller));
+    // All at once; one by one when the kernel refuses one of them.
+    if (!missing.empty() && !WriteControl(folder, "cgroup.subtree_control",
+                                          fmt::format("{}", fmt::join(missing, " ")), "controllers")
+                                 .ok())
+      for (const std::string& controller : missing)
+        IgnoreError(WriteControl(folder, "cgroup.subtree_control", controller, "controllers"),
                     "a limit that needs the controller will say so");
     at = place_.folder.find('/', at + 1);
     if (at == std::string::npos) break;
@@ -95,41 +110,71 @@ Status V2Manager::EnableControllers() {
   return absl::OkStatus();
 }
 
-Status V2Manager::SetMemory(const oci::MemoryResources& memory) {
-  if (memory.limit.value_or(0) != 0)
-    RETURN_IF_ERROR(Write("memory.max", OrMax(*memory.limit), "linux.resources.memory.limit"));
-  if (memory.swap.value_or(0) != 0) {
-    // config.json counts memory and swap together, v2 swap alone.
-    if (*memory.swap > 0 && memory.limit.value_or(0) <= 0)
-      return InvalidArgument("linux.resources.memory.swap needs linux.resources.memory.limit");
-    if (*memory.swap > 0 && *memory.swap < *memory.limit)
-      return InvalidArgument("linux.resources.memory.swap must not be below the limit");
-    RETURN_IF_ERROR(Write("memory.swap.max",
-                          *memory.swap < 0 ? "max" : std::to_string(*memory.swap - *memory.limit),
-                          "linux.resources.memory.swap"));
+// config.json counts memory and swap together, v2 swap alone.
+Status V2Manager::SetSwap(const oci::MemoryResources& memory) {
+  constexpr std::string_view kName = "linux.resources.memory.swap";
+  const int64_t swap = memory.swap.value_or(0), limit = memory.limit.value_or(0);
+  // Without a limit for memory there must be none for swap.
+  if (swap < 0 || (swap == 0 && limit < 0)) {
+    if (swap == 0 && !PathExists(place_.folder + "/memory.swap.max")) return absl::OkStatus();
+    return Write("memory.swap.max", "max", kName);
   }
+  if (swap == 0) return absl::OkStatus();
+  if (limit <= 0)
+    return InvalidArgument("{}: unable to set swap limit without memory limit", kName);
+  if (swap < limit)
+    return InvalidArgument("{}: memory+swap limit should be >= memory limit", kName);
+  return Write("memory.swap.max", std::to_string(swap - limit), kName);
+}
+
+Status V2Manager::SetMemory(const oci::MemoryResources& memory) {
+  RETURN_IF_ERROR(SetSwap(memory));
+  const int64_t limit = memory.limit.value_or(0);
+  if (limit > 0 && memory.check_before_update.value_or(false)) {
+    // v2 kills until the usage fits; one who would rather be told asks for the check.
+    const uint64_t usage = ReadNumber(place_.folder, "memory.current");
+    if (usage > static_cast<uint64_t>(limit))
+      return FailedPrecondition(
+          "linux.resources.memory.limit: rejecting memory limit {} below the current usage {}",
+          limit, usage);
+  }
+  if (limit != 0)
+    RETURN_IF_ERROR(Write("memory.max", OrMax(limit), "linux.resources.memory.limit"));
   if (memory.reservation.value_or(0) != 0)
     RETURN_IF_ERROR(
         Write("memory.low", OrMax(*memory.reservation), "linux.resources.memory.reservation"));
+  if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0)
+    Warn("linux.resources.memory: kernel and kernelTCP have no meaning on cgroup v2");
   if (memory.swappiness.has_value() || memory.disable_oom_killer.value_or(false))
     return FailedPrecondition(
         "linux.resources.memory: swappiness and disableOOMKiller need cgroup v1");
   return absl::OkStatus();
 }
 
+// cpu.max holds both; what is not given keeps its value.
+Status V2Manager::SetCpuTime(const oci::CpuResources& cpu) {
+  if (cpu.quota.value_or(0) != 0 || cpu.period.value_or(0) != 0) {
+    const std::string now = ReadText(place_.folder, "cpu.max");
+    const std::vector<std::string_view> words = SplitWords(now, " \n");
+    std::string quota = words.size() == 2 ? std::string(words[0]) : "max";
+    std::string period = words.size() == 2 ? std::string(words[1]) : "100000";
+    if (cpu.quota.value_or(0) != 0) quota = OrMax(*cpu.quota);
+    if (cpu.period.value_or(0) != 0) period = std::to_string(*cpu.period);
+    // A burst above the new quota would have it refused.
+    if (cpu.burst.has_value())
+      IgnoreError(Write("cpu.max.burst", "0", "linux.resources.cpu.burst"),
+                  "the last write decides");
+    RETURN_IF_ERROR(Write("cpu.max", quota + " " + period, "linux.resources.cpu.quota"));
+  }
+  if (!cpu.burst.has_value()) return absl::OkStatus();
+  return Write("cpu.max.burst", std::to_string(*cpu.burst), "linux.resources.cpu.burst");
+}
+
 Status V2Manager::SetCpu(const oci::CpuResources& cpu) {
   if (cpu.shares.value_or(0) != 0)
     RETURN_IF_ERROR(Write("cpu.weight", std::to_string(WeightOfShares(*cpu.shares)),
                           "linux.resources.cpu.shares"));
-  if (cpu.quota.value_or(0) != 0 || cpu.period.value_or(0) != 0) {
-    const std::string quota = cpu.quota.value_or(0) > 0 ? std::to_string(*cpu.quota) : "max";
-    const uint64_t period = cpu.period.value_or(0) != 0 ? *cpu.period : 100'000;
-    RETURN_IF_ERROR(
-        Write("cpu.max", fmt::format("{} {}", quota, period), "linux.resources.cpu.quota"));
-  }
-  if (cpu.burst.has_value())
-    RETURN_IF_ERROR(
-        Write("cpu.max.burst", std::to_string(*cpu.burst), "linux.resources.cpu.burst"));
+  RETURN_IF_ERROR(SetCpuTime(cpu));
   if (cpu.idle.has_value())
     RETURN_IF_ERROR(Write("cpu.idle", std::to_string(*cpu.idle), "linux.resources.cpu.idle"));
   if (cpu.realtime_runtime.value_or(0) != 0)
@@ -175,18 +220,61 @@ Status V2Manager::SetBlockIo(const oci::BlockIo& io) {
   return absl::OkStatus();
 }
 
-Status V2Manager::Set(const oci::Resources& resources) {
+Status V2Manager::SetLimits(const oci::Resources& resources) {
   RETURN_IF_ERROR(SetMemory(resources.memory));
   RETURN_IF_ERROR(SetCpu(resources.cpu));
   RETURN_IF_ERROR(SetBlockIo(resources.block_io));
-  if (resources.pids_limit.value_or(0) != 0)
-    RETURN_IF_ERROR(Write("pids.max", OrMax(*resources.pids_limit), "linux.resources.pids.limit"));
-  for (const oci::HugepageLimit& limit : resources.hugepage_limits)
-    RETURN_IF_ERROR(Write(fmt::format("hugetlb.{}.max", limit.page_size),
-                          std::to_string(limit.limit), "linux.resources.hugepageLimits"));
+  if (resources.pids_limit.has_value())
+    RETURN_IF_ERROR(
+        Write("pids.max", PidsLimit(*resources.pids_limit), "linux.resources.pids.limit"));
+  for (const oci::HugepageLimit& limit : resources.hugepage_limits) {
+    const std::string prefix = fmt::format("hugetlb.{}.", limit.page_size);
+    // Reservations count as well where the kernel can (5.7): a page fault that finds no page kills.
+    if (PathExists(fmt::format("{}/{}rsvd.max", place_.folder, prefix)))
+      RETURN_IF_ERROR(Write(prefix + "rsvd.max", std::to_string(limit.limit),
+                            "linux.resources.hugepageLimits"));
+    RETURN_IF_ERROR(
+        Write(prefix + "max", std::to_string(limit.limit), "linux.resources.hugepageLimits"));
+  }
+  if (resources.network.class_id.has_value() || !resources.network.priorities.empty())
+    return FailedPrecondition(
+        "linux.resources.network needs cgroup v1: v2 has no net_cls and net_prio controllers");
+  for (const auto& [device, limit] : resources.rdma)
+    RETURN_IF_ERROR(Write("rdma.max", RdmaLine(device, limit), "linux.resources.rdma"));
   for (const auto& [file, value] : resources.unified)
-    RETURN_IF_ERROR(Write(file, value, "linux.resources.unified"));
+    RETURN_IF_ERROR(Write(file, value, fmt::format("linux.resources.unified[{:?}]", file)));
+  return absl::OkStatus();
+}
+
+Status V2Manager::Set(const oci::Resources& resources) {
+  RETURN_IF_ERROR(SetLimits(resources));
   return AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
+}
+
+Status V2Manager::Update(const oci::Resources& resources) {
+  Journal journal;
+  journal_ = &journal;
+  Undo stop([this] { journal_ = nullptr; });
+  const Status set = SetLimits(resources);
+  if (!set.ok())
+    IgnoreError(journal.Restore(), "the error that counts is why the update was refused");
+  return set;
+}
+
+// cgroup-v2.rst, "Model of Delegation": the folder and the files that the kernel lists.
+Status V2Manager::Delegate(uid_t owner) {
+  std::string files = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+  if (auto listed = ReadFile("/sys/kernel/cgroup/delegate"); listed.ok())
+    files = std::move(*listed);
+  const auto change = [&](const std::string& path) -> Status {
+    if (::chown(path.c_str(), owner, static_cast<gid_t>(-1)) < 0 && errno != ENOENT)
+      return SysError(errno, "chown", path);
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(change(place_.folder));
+  for (const std::string_view file : SplitWords(files, "\n"))
+    RETURN_IF_ERROR(change(fmt::format("{}/{}", place_.folder, file)));
+  return absl::OkStatus();
 }
 
 StatusOr<std::vector<UniqueFd>> V2Manager::OpenEntry(const SubCgroups& below) const {

@@ -34,6 +34,9 @@ void AddExec(CLI::App* app, Action* run);
 void AddList(CLI::App* app, Action* run);
 void AddPs(CLI::App* app, Action* run);
 void AddSpec(CLI::App* app, Action* run);
+void AddUpdate(CLI::App* app, Action* run);
+void AddEvents(CLI::App* app, Action* run);
+void AddFeatures(CLI::App* app, Action* run);
 void AddPause(CLI::App* app, Action* run);
 void AddResume(CLI::App* app, Action* run);
 

@@ -41,8 +41,9 @@ int Main(int argc, char** argv) {
   Action action;
   AddGlobal(&app, &global);
   app.require_subcommand(1);
-  for (const auto add : {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec,
-                         AddList, AddPs, AddSpec, AddPause, AddResume})
+  for (const auto add :
+       {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec, AddList, AddPs, AddSpec,
+        AddPause, AddResume, AddUpdate, AddEvents, AddFeatures})
     add(&app, &action);
   try {
     app.parse(argc, argv);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "base/file.h"
 #include "base/sys/file.h"
@@ -17,6 +20,7 @@
 #include "ocirun/linux/idmap.h"
 #include "ocirun/linux/limits.h"
 #include "ocirun/linux/lsm.h"
+#include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/mounts.h"
 #include "ocirun/linux/net_devices.h"
 #include "ocirun/linux/proc.h"
@@ -40,13 +44,34 @@ Status CheckOptions(const CreateOptions& options, const oci::Spec& spec) {
   return linux_::CheckSysctls(spec.linux);
 }
 
+// The container's root may make cgroups below its own when it sees them writable, in a cgroup
+// namespace of its own: then they are to belong to it (as runc does).
+bool MayDelegate(const oci::Spec& spec) {
+  if (!spec.linux.Makes(NamespaceType::kUser) || !spec.linux.Makes(NamespaceType::kCgroup))
+    return false;
+  return std::any_of(spec.mounts.begin(), spec.mounts.end(), [](const oci::Mount& mount) {
+    const auto options = linux_::ParseMountOptions(mount);
+    return (mount.type == "cgroup" || mount.type == "cgroup2") && options.ok() &&
+           (options->set & MOUNT_ATTR_RDONLY) == 0;
+  });
+}
+
+// The host's id of the container's root; nobody's when it is not mapped.
+std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
+  for (const oci::IdMapping& mapping : uids)
+    if (mapping.container_id == 0) return mapping.host_id;
+  return std::nullopt;
+}
+
 // With a relative or missing path v2 and v1 differ in nothing that matters here; no cgroup at all
 // is right only for a host that has none and a configuration that asks for nothing.
 StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
                                                        const std::string& id) {
   ASSIGN_OR_RETURN(auto manager, cgroup::NewHostManager(spec.linux.cgroups_path, id));
   RETURN_IF_ERROR(manager->Create());
-  const Status set = manager->Set(spec.linux.resources);
+  Status set = manager->Set(spec.linux.resources);
+  if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
+    set = manager->Delegate(*owner);
   if (!set.ok()) IgnoreError(manager->Destroy(), "the error that counts is the first");
   RETURN_IF_ERROR(set);
   return manager;

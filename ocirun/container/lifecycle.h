@@ -15,6 +15,9 @@
 
 namespace ocirun::container {
 
+// Whether this build has `checkpoint` and `restore`.
+inline constexpr bool kHasCheckpoint = false;
+
 struct CreateOptions {
   std::string id, bundle;      // bundle: absolute
   std::string console_socket;  // empty: none
@@ -59,6 +62,13 @@ enum class DeleteMode { kStopped, kForce };
 // Removes what is left of a container; kForce kills it first and is fine when there is none. One
 // that is only created is killed in either mode, as runc does.
 Status Delete(const Store& store, const std::string& id, DeleteMode mode);
+
+struct Changes {
+  oci::Resources resources;  // devices stay as they are
+  std::string l3_cache_schema, mem_bw_schema;
+};
+// Changes limits of a container that has not stopped, all or none.
+Status Update(const Store& store, const std::string& id, const Changes& changes);
 
 Status Pause(const Store& store, const std::string& id);
 Status Resume(const Store& store, const std::string& id);

@@ -88,6 +88,14 @@ StatusOr<std::string> FindResctrl(std::string_view mountinfo) {
   return NotFound("linux.intelRdt: this host has no resctrl filesystem mounted");
 }
 
+Status WriteSchemata(const std::string& resctrl, const oci::IntelRdt& config,
+                     const std::string& id) {
+  std::string text;
+  for (const std::string& line : LinesOf(config)) text += line + "\n";
+  return Annotate(WriteFile(ClassFolder(resctrl, config, id) + "/schemata", text),
+                  "linux.intelRdt");
+}
+
 StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt& config,
                                 const std::string& id) {
   const std::string folder = ClassFolder(resctrl, config, id);
@@ -110,9 +118,7 @@ StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt&
     if (!made && !config.clos_id.empty() && config.clos_id != "/") {
       RETURN_IF_ERROR(CheckSchemata(folder, lines));
     } else {
-      std::string text;
-      for (const std::string& line : lines) text += line + "\n";
-      RETURN_IF_ERROR(Annotate(WriteFile(folder + "/schemata", text), "linux.intelRdt"));
+      RETURN_IF_ERROR(WriteSchemata(resctrl, config, id));
     }
   }
   if (config.enable_monitoring) {

@@ -33,6 +33,9 @@ StatusOr<std::string> FindResctrl(std::string_view mountinfo);
 // it existed its schemata must agree. On failure nothing that was made is left.
 StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt& config,
                                 const std::string& id);
+// Writes the schemata of a class that exists.
+Status WriteSchemata(const std::string& resctrl, const oci::IntelRdt& config,
+                     const std::string& id);
 // Moves a process into the class, and its counters.
 Status EnterRdtGroup(const std::string& resctrl, const oci::IntelRdt& config, const std::string& id,
                      pid_t pid);

@@ -281,4 +281,18 @@ StatusOr<Linux> ParseLinux(const JsonView& view) {
   return linux;
 }
 
+namespace {
+
+template <size_t N>
+std::vector<std::string> NamesOf(const NamedNumber (&table)[N]) {
+  std::vector<std::string> names;
+  for (const NamedNumber& entry : table) names.emplace_back(entry.name);
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string> MemoryPolicyModes() { return NamesOf(kMemoryModes); }
+std::vector<std::string> MemoryPolicyFlags() { return NamesOf(kMemoryFlags); }
+
 }  // namespace ocirun::oci

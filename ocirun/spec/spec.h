@@ -289,6 +289,10 @@ StatusOr<Resources> ParseResources(std::string_view text);
 // 64 Ki numbers.
 StatusOr<std::vector<unsigned>> ParseNumberList(std::string_view text);
 
+// "MPOL_BIND", ...: what linux.memoryPolicy may say.
+std::vector<std::string> MemoryPolicyModes();
+std::vector<std::string> MemoryPolicyFlags();
+
 // The resource's number for RLIMIT_*; -1 when there is none of that name.
 int RlimitResource(std::string_view name);
 
