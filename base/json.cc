@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace ocirun {
@@ -43,11 +44,25 @@ StatusOr<Json> ParseJson(std::string_view text, size_t limit) {
   }
 }
 
+namespace {
+
+bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+}  // namespace
+
 StatusOr<JsonView> JsonView::Get(std::string_view key) const {
   std::string path = path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
   if (!present()) return JsonView(nullptr, std::move(path));
   if (!value_->is_object()) return WrongType("an object");
-  const auto it = value_->find(key);
+  auto it = value_->find(key);
+  // Go's encoding/json, with which most of these files are written and read, takes a name that
+  // differs in its case.
+  for (auto other = value_->begin(); it == value_->end() && other != value_->end(); ++other)
+    if (EqualsIgnoringCase(other.key(), key)) it = other;
   return JsonView(it == value_->end() ? nullptr : &*it, std::move(path));
 }
 

@@ -15,13 +15,17 @@
 
 namespace ocirun::sys {
 
-StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd) {
+StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd, const UniqueFd& cgroup) {
   clone_args args{};
   int fd = -1;
   args.flags = flags;
   if (pidfd != nullptr) {
     args.flags |= CLONE_PIDFD;
     args.pidfd = reinterpret_cast<uint64_t>(&fd);
+  }
+  if (cgroup.valid()) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(cgroup.get());
   }
   // A sibling inherits the signal that tells of its end (clone3 refuses another).
   if ((flags & CLONE_PARENT) == 0) args.exit_signal = SIGCHLD;

@@ -43,14 +43,16 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
     return InvalidArgument("linux.cgroupsPath: {:?} must not hold \"..\"", cgroups_path);
   std::vector<Place> places;
   for (const Hierarchy& hierarchy : hierarchies) {
-    if (hierarchy.v2) continue;  // hybrid: the controllers are on v1
+    // Hybrid: the controllers are on v1; v2 has none, and holds the processes together.
     places.push_back({hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
-                      hierarchy.controllers});
+                      hierarchy.controllers, hierarchy.v2});
   }
-  if (!places.empty()) return NewV1Manager(std::move(places));
+  if (std::any_of(places.begin(), places.end(), [](const Place& place) { return !place.v2; }))
+    return NewV1Manager(std::move(places));
   if (hierarchies.empty()) return FailedPrecondition("this host has no cgroups mounted");
   const Hierarchy& unified = hierarchies.front();
-  return NewV2Manager({unified.mount_point, FolderIn(unified, proc_cgroup, cgroups_path, id), {}});
+  return NewV2Manager(
+      {unified.mount_point, FolderIn(unified, proc_cgroup, cgroups_path, id), {}, true});
 }
 
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
@@ -95,26 +97,18 @@ std::string RdmaLine(const std::string& device, const oci::RdmaLimit& limit) {
 StatusOr<std::string> CheckSubCgroup(const std::string& path) {
   std::string clean;
   for (const std::string& part : PathComponents(path)) {
-    if (part == "..")
-      return InvalidArgument("cgroup {:?}: sub-cgroup path must not hold \"..\"", path);
+    if (part == "..") return InvalidArgument("bad sub cgroup path: {:?}", path);
     clean += "/" + part;
   }
   return clean;
 }
 
-Status Enter(const std::vector<UniqueFd>& entry) {
-  for (const UniqueFd& file : entry)
-    // 0 is the writer itself, in whichever pid namespace it is.
-    RETURN_IF_ERROR(Annotate(sys::WriteAll(file, "0"), "entering the container's cgroup"));
-  return absl::OkStatus();
-}
-
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view) {
   if (view.size() == 1 && view.begin()->first.empty())
-    return NewV2Manager({view.begin()->second, view.begin()->second, {}});
+    return NewV2Manager({view.begin()->second, view.begin()->second, {}, true});
   std::vector<Place> places;
   for (const auto& [name, folder] : view) {
-    Place place{folder, folder, {}};
+    Place place{folder, folder, {}, name == kUnified};
     // The hierarchy's folder is named after its controllers: "memory", "cpu,cpuacct".
     for (size_t at = 0; at != std::string::npos;) {
       const size_t comma = name.find(',', at);

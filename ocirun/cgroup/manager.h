@@ -4,7 +4,7 @@
 // controllers on v1) or cgroup v2, with the cgroupfs driver.
 //
 //   Create  makes the folders            Destroy  removes them, with what is below
-//   Set, Update  write the limits        OpenEntry, Enter  move the calling process in
+//   Set, Update  write the limits      OpenEntry    the way in (entry.h)
 //
 // `cgroupsPath` of config.json: an absolute path is below the mount point, a relative or missing
 // one (then the container's id) below the runtime's own cgroup.
@@ -19,11 +19,15 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "ocirun/cgroup/entry.h"
 #include "ocirun/cgroup/host.h"
 #include "ocirun/cgroup/statistics.h"
 #include "ocirun/spec/spec.h"
 
 namespace ocirun::cgroup {
+
+// The name in View() of the cgroup v2 that a hybrid host has beside its v1 hierarchies.
+inline constexpr char kUnified[] = "unified";
 
 // Whether this build speaks to systemd (--systemd-cgroup).
 inline constexpr bool kHasSystemdDriver = false;
@@ -45,12 +49,11 @@ class Manager {
   // below (cgroups(7), delegation). Only cgroup v2 is safe to hand on; elsewhere it does nothing.
   virtual Status Delegate(uid_t owner) = 0;
   [[nodiscard]] virtual Statistics ReadStatistics() const = 0;
-  // The files through which a process moves itself into all cgroups of the container. They are
-  // opened in the runtime, whose rights count (cgroups(7)); Enter() uses them in the child.
-  // `below` names cgroups below the container's own to enter instead, by controller, "" for all
-  // controllers that it does not name.
+  // The way into all cgroups of the container, opened in the runtime, whose rights count
+  // (cgroups(7)). `below` names cgroups below the container's own to enter instead, by controller,
+  // "" for all controllers that it does not name.
   using SubCgroups = std::map<std::string, std::string>;
-  virtual StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const = 0;
+  virtual StatusOr<Entry> OpenEntry(const SubCgroups& below) const = 0;
   // Every process of the container, also in cgroups that it made itself.
   virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
   virtual Status SetFrozen(bool frozen) = 0;
@@ -62,13 +65,6 @@ class Manager {
   // Folder name of each hierarchy -> the container's folder in it; on v2 one entry, "".
   [[nodiscard]] virtual std::map<std::string, std::string> View() const = 0;
 };
-
-// Moves the calling process, which must have one thread, through what OpenEntry() gave.
-//
-// On v1 that is `tasks` and not cgroup.procs: for a thread that moves itself alone the kernel
-// (cgroup_procs_write_start) skips the lock over all processes, whose first taker after a quiet
-// second waits for a grace period of RCU: 10 to 25 ms.
-Status Enter(const std::vector<UniqueFd>& entry);
 
 // `hierarchies` and `proc_cgroup` describe the host (FindHierarchies, /proc/self/cgroup). The path
 // must not hold "..". Makes nothing yet.

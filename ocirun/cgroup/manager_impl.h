@@ -17,6 +17,7 @@ namespace ocirun::cgroup {
 struct Place {
   std::string mount_point, folder;
   std::vector<std::string> controllers;
+  bool v2 = false;
 
   [[nodiscard]] bool Has(std::string_view controller) const {
     return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();

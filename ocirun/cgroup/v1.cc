@@ -29,7 +29,7 @@ class V1Manager : public Manager {
   Status Update(const oci::Resources& resources) override;
   Status Delegate(uid_t) override { return absl::OkStatus(); }
   [[nodiscard]] Statistics ReadStatistics() const override { return ReadV1Statistics(places_); }
-  StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const override;
+  StatusOr<Entry> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override;
   Status SetFrozen(bool frozen) override;
   [[nodiscard]] bool IsFrozen() const override;
@@ -50,6 +50,7 @@ class V1Manager : public Manager {
                              : absl::OkStatus();
   }
   Status InheritCpuset(const Place& place);
+  void DropUnusableUnified();
   Status SetMemory(const oci::MemoryResources& memory);
   Status SetMemoryAndSwap(const oci::MemoryResources& memory);
   Status SetMemoryLimit(int64_t limit);
@@ -70,6 +71,7 @@ Status V1Manager::Create() {
     for (const std::string& folder : made)
       IgnoreError(RemoveCgroup(folder), "undoing: the first error is the one to report");
   });
+  DropUnusableUnified();
   for (const Place& place : places_) {
     if (PathExists(place.folder)) {
       ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ReadPids(place.folder, false));
@@ -86,6 +88,15 @@ Status V1Manager::Create() {
   if (IsFrozen()) return FailedPrecondition("container's cgroup is unexpectedly frozen");
   remove.Release();
   return absl::OkStatus();
+}
+
+// The cgroup v2 of a hybrid host limits nothing, so a caller that may not use it (another
+// container's root, say) does without.
+void V1Manager::DropUnusableUnified() {
+  const auto unified =
+      std::find_if(places_.begin(), places_.end(), [](const Place& place) { return place.v2; });
+  if (unified != places_.end() && ::access(unified->mount_point.c_str(), W_OK) < 0)
+    places_.erase(unified);
 }
 
 // A new cpuset is empty and takes no process: every level below the root gets its parent's CPUs and
@@ -309,18 +320,23 @@ Status V1Manager::Update(const oci::Resources& resources) {
   return set;
 }
 
-StatusOr<std::vector<UniqueFd>> V1Manager::OpenEntry(const SubCgroups& below) const {
+StatusOr<Entry> V1Manager::OpenEntry(const SubCgroups& below) const {
   for (const auto& [controller, path] : below)
     if (!controller.empty() && FolderOf(controller).empty())
-      return InvalidArgument("cgroup: unknown controller {}", controller);
-  std::vector<UniqueFd> entry;
+      return InvalidArgument("unknown controller {} in SubCgroupPaths", controller);
+  Entry entry;
   for (const Place& place : places_) {
     std::string sub;
     for (const auto& [controller, path] : below) {
       if (!controller.empty() && !place.Has(controller)) continue;
       ASSIGN_OR_RETURN(sub, CheckSubCgroup(path));
     }
-    ASSIGN_OR_RETURN(entry.emplace_back(), sys::Open(place.folder + sub + "/tasks", O_WRONLY));
+    if (place.v2) {
+      ASSIGN_OR_RETURN(entry.folder, sys::Open(place.folder + sub, O_PATH | O_DIRECTORY));
+    } else {
+      ASSIGN_OR_RETURN(entry.files.emplace_back(),
+                       sys::Open(place.folder + sub + "/tasks", O_WRONLY));
+    }
   }
   return entry;
 }
@@ -358,6 +374,9 @@ bool V1Manager::IsFrozen() const {
 }
 
 Status V1Manager::KillAll(int signal) {
+  for (const Place& place : places_)
+    if (place.v2 && signal == SIGKILL && !IsFrozen() && PathExists(place.folder + "/cgroup.kill"))
+      return WriteControl(place.folder, "cgroup.kill", "1", "kill");
   // Frozen processes can't fork, so the list is complete; the signal reaches them when thawed.
   const bool was_frozen = IsFrozen();
   const bool freeze = !was_frozen && !FolderOf("freezer").empty();
@@ -381,7 +400,8 @@ Status V1Manager::Destroy() {
 
 std::map<std::string, std::string> V1Manager::View() const {
   std::map<std::string, std::string> view;
-  for (const Place& place : places_) view.emplace(FolderName(place.mount_point), place.folder);
+  for (const Place& place : places_)
+    view.emplace(place.v2 ? kUnified : FolderName(place.mount_point), place.folder);
   return view;
 }
 

@@ -41,7 +41,7 @@ class V2Manager : public Manager {
   Status Update(const oci::Resources& resources) override;
   Status Delegate(uid_t owner) override;
   [[nodiscard]] Statistics ReadStatistics() const override { return ReadV2Statistics(place_); }
-  StatusOr<std::vector<UniqueFd>> OpenEntry(const SubCgroups& below) const override;
+  StatusOr<Entry> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override { return ReadPids(place_.folder, true); }
   Status SetFrozen(bool frozen) override;
   [[nodiscard]] bool IsFrozen() const override;
@@ -277,7 +277,7 @@ Status V2Manager::Delegate(uid_t owner) {
   return absl::OkStatus();
 }
 
-StatusOr<std::vector<UniqueFd>> V2Manager::OpenEntry(const SubCgroups& below) const {
+StatusOr<Entry> V2Manager::OpenEntry(const SubCgroups& below) const {
   std::string sub;
   for (const auto& [controller, path] : below) {
     if (!controller.empty())
@@ -285,8 +285,8 @@ StatusOr<std::vector<UniqueFd>> V2Manager::OpenEntry(const SubCgroups& below) co
                              controller);
     ASSIGN_OR_RETURN(sub, CheckSubCgroup(path));
   }
-  std::vector<UniqueFd> entry(1);
-  ASSIGN_OR_RETURN(entry[0], sys::Open(place_.folder + sub + "/cgroup.procs", O_WRONLY));
+  Entry entry;
+  ASSIGN_OR_RETURN(entry.folder, sys::Open(place_.folder + sub, O_PATH | O_DIRECTORY));
   return entry;
 }
 

@@ -15,7 +15,7 @@ namespace ocirun::cli {
 
 struct Global {
   std::string root = "/run/ocirun";
-  std::string log, log_format = "text", rootless = "auto";
+  std::string log, log_format = "text", log_level = "info", rootless = "auto";
   bool debug = false, systemd_cgroup = false;
 
   [[nodiscard]] container::Store store() const { return container::Store(root); }

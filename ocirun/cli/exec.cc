@@ -102,10 +102,11 @@ void AddExec(CLI::App* app, Action* run) {
   command->add_option("--console-socket", flags->options.console_socket,
                       "path to an AF_UNIX socket which will receive the console's master");
   command->add_option("--cwd", flags->cwd, "current working directory in the container");
-  command->add_option("-e,--env", flags->env, "set environment variables")->expected(1);
+  command->add_option("-e,--env", flags->env, "set environment variables")->allow_extra_args(false);
   command->add_flag("-t,--tty", flags->tty, "allocate a pseudo-TTY");
   command->add_option("-u,--user", flags->user, "UID (format: <uid>[:<gid>])");
-  command->add_option("-g,--additional-gids", flags->groups, "additional gids")->expected(1);
+  command->add_option("-g,--additional-gids", flags->groups, "additional gids")
+      ->allow_extra_args(false);
   command->add_option("-p,--process", flags->process_file, "path to the process.json");
   command->add_flag("-d,--detach", flags->detach, "detach from the container's process");
   command->add_option("--pid-file", flags->options.pid_file,
@@ -120,12 +121,12 @@ void AddExec(CLI::App* app, Action* run) {
       ->add_option(
           "--cgroup", flags->cgroups,
           "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>")
-      ->expected(1);
+      ->allow_extra_args(false);
   command->add_flag("--no-new-privs", flags->no_new_privs,
                     "set the no new privileges value for the process");
   command
       ->add_option("-c,--cap", flags->caps, "add a capability to the bounding set for the process")
-      ->expected(1);
+      ->allow_extra_args(false);
   command
       ->add_option("--preserve-fds", flags->options.preserve_fds,
                    "pass N additional file descriptors to the container")

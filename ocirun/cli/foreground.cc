@@ -61,6 +61,12 @@ class Console {
     IgnoreError(sys::Unlink(path_), "its only message has come");
     path_.clear();
     CopySize();
+    // Our own terminal, or whoever reads us, turns a newline into what it needs: the container's
+    // must not have done it already.
+    if (termios theirs; ::tcgetattr(master_.get(), &theirs) == 0) {
+      theirs.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+      ::tcsetattr(master_.get(), TCSANOW, &theirs);
+    }
     if (::tcgetattr(0, &saved_) == 0) {
       termios raw = saved_;
       ::cfmakeraw(&raw);

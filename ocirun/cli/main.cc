@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/cli/cli.h"
+#include "ocirun/cli/help.h"
 #include "ocirun/linux/self_exe.h"
 #include "ocirun/log/log.h"
 #include "ocirun/spec/spec.h"
@@ -19,11 +20,19 @@ void AddGlobal(CLI::App* app, Global* global) {
   app->add_option("--log", global->log, "set the log file to write ocirun logs to");
   app->add_option("--log-format", global->log_format, "set the log format ('text' or 'json')")
       ->check(CLI::IsMember({"text", "json"}));
+  app->add_option("--log-level", global->log_level, "the least that is logged")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
   app->add_flag("--debug", global->debug, "enable debug logging");
   app->add_flag("--systemd-cgroup", global->systemd_cgroup, "enable systemd cgroup support");
   app->add_option("--rootless", global->rootless, "ignore cgroup permission errors")
       ->check(CLI::IsMember({"auto", "true", "false"}));
   app->set_version_flag("--version,-v", VersionText());
+}
+
+LogLevel LevelOf(const Global& global) {
+  if (global.debug || global.log_level == "debug") return LogLevel::kDebug;
+  if (global.log_level == "warning") return LogLevel::kWarning;
+  return global.log_level == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
 Status CheckGlobal(const Global& global) {
@@ -34,9 +43,26 @@ Status CheckGlobal(const Global& global) {
   return absl::OkStatus();
 }
 
+// The first word that is neither a global option nor its value.
+std::string CommandWord(const CLI::App& app, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.empty() || word[0] != '-') return word;
+    const CLI::Option* option = app.get_option_no_throw(word);
+    if (option != nullptr && option->get_expected_max() > 0) ++i;  // not in the form --root=DIR
+  }
+  return {};
+}
+
+bool HasCommand(CLI::App* app, const std::string& name) {
+  return !app->get_subcommands([&](CLI::App* command) { return command->get_name() == name; })
+              .empty();
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app("Open Container Initiative runtime: creates and runs containers from OCI bundles.",
+  CLI::App app("Open Container Initiative runtime: creates and runs containers from OCI bundles",
                "ocirun");
+  app.formatter(std::make_shared<HelpFormatter>());
   Global global;
   Action action;
   AddGlobal(&app, &global);
@@ -45,6 +71,11 @@ int Main(int argc, char** argv) {
        {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec, AddList, AddPs, AddSpec,
         AddPause, AddResume, AddUpdate, AddEvents, AddFeatures})
     add(&app, &action);
+  const std::string word = CommandWord(app, argc, argv);
+  if (!word.empty() && !HasCommand(&app, word)) {
+    ReportError(InvalidArgument("No help topic for '{}'", word));
+    return 1;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -54,7 +85,7 @@ int Main(int argc, char** argv) {
   Status status =
       OpenLog({.file = global.log,
                .format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
-               .level = global.debug ? LogLevel::kDebug : LogLevel::kInfo});
+               .level = LevelOf(global)});
   if (status.ok()) status = CheckGlobal(global);
   // Processes of these commands are seen from inside the container.
   const bool enters =

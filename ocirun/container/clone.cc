@@ -77,9 +77,10 @@ Status CloneFromInside(const UniqueFd& user, uint64_t flags, const UniqueFd& run
 
 // New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
 // and come back: a helper enters, and what it clones becomes the runtime's child by CLONE_PARENT.
-StatusOr<pid_t> CloneInUserNamespace(const UniqueFd& user, uint64_t flags) {
+// It starts in the container's cgroup v2, for its child to inherit: inside, it has no right to it.
+StatusOr<pid_t> CloneInUserNamespace(const UniqueFd& user, uint64_t flags, cgroup::Entry* cgroups) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t helper, sys::Clone(0, nullptr));
+  ASSIGN_OR_RETURN(const pid_t helper, cgroup::CloneInto(cgroups, 0));
   if (helper == 0) {
     sockets.first.Reset();
     pid_t pid = -1;
@@ -122,12 +123,14 @@ const UniqueFd* FindJoined(const std::vector<JoinedNamespace>& joined, Namespace
   return nullptr;
 }
 
-StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedNamespace>& joined) {
+StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedNamespace>& joined,
+                          cgroup::Entry* cgroups) {
   ChildrensNamespaces chosen;
   RETURN_IF_ERROR(chosen.Choose(config, joined));
   const UniqueFd* user = FindJoined(joined, NamespaceType::kUser);
   const uint64_t flags = CloneFlags(config);
-  auto pid = user != nullptr ? CloneInUserNamespace(*user, flags) : sys::Clone(flags, nullptr);
+  auto pid = user != nullptr ? CloneInUserNamespace(*user, flags, cgroups)
+                             : cgroup::CloneInto(cgroups, flags);
   if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
   return pid;
 }

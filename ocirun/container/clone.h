@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "ocirun/cgroup/entry.h"
 #include "ocirun/init/init.h"
 #include "ocirun/spec/spec.h"
 
@@ -18,8 +19,9 @@ const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
 
 // Makes init, a child of the caller, in all new namespaces and the joined pid namespace; the caller
 // itself stays in its own. Returns 0 in init and its process id in the caller. Of the joined
-// namespaces init still has to enter all but the pid and the user namespace.
+// namespaces init still has to enter all but the pid and the user namespace, and of `cgroups` the
+// files.
 StatusOr<pid_t> CloneInit(const oci::Linux& config,
-                          const std::vector<init::JoinedNamespace>& joined);
+                          const std::vector<init::JoinedNamespace>& joined, cgroup::Entry* cgroups);
 
 }  // namespace ocirun::container

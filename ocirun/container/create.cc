@@ -109,6 +109,8 @@ StatusOr<init::InitContext> NewContext(const Store& store, const CreateOptions& 
                             .root_change = options.root_change,
                             .new_keyring = options.new_keyring,
                             .preserve_fds = options.preserve_fds};
+  if (spec.linux.Find(NamespaceType::kMount) == nullptr)
+    context.root_change = linux_::RootChange::kChroot;
   ASSIGN_OR_RETURN(context.joined, OpenNamespaces(spec.linux));
   const UniqueFd* user = FindJoined(context.joined, NamespaceType::kUser);
   const UniqueFd none;
@@ -149,9 +151,10 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context->parent = std::move(sockets.second);
   context->cgroups = cgroups->View();
-  ASSIGN_OR_RETURN(context->cgroup_entry, cgroups->OpenEntry({}));
+  ASSIGN_OR_RETURN(context->cgroups_entry, cgroups->OpenEntry({}));
   context->record = *record;
-  ASSIGN_OR_RETURN(const pid_t pid, CloneInit(spec.linux, context->joined));
+  ASSIGN_OR_RETURN(const pid_t pid,
+                   CloneInit(spec.linux, context->joined, &context->cgroups_entry));
   if (pid == 0) {
     sockets.first.Reset();
     init::RunInit(context);
@@ -159,7 +162,7 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   sys::ChildGuard guard(pid);
   context->parent.Reset();
   context->console.Reset();
-  context->cgroup_entry.clear();
+  context->cgroups_entry = {};
   context->sources.clear();
   if (spec.process->oom_score_adj.has_value())
     RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *spec.process->oom_score_adj));

@@ -21,6 +21,7 @@
 #include "ocirun/linux/lsm.h"
 #include "ocirun/linux/proc.h"
 #include "ocirun/linux/scheduling.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::container {
 namespace {
@@ -54,7 +55,7 @@ struct ExecContext {
   std::optional<unsigned long> personality;
   int namespaces = 0;
   int preserve_fds = 0;
-  std::vector<UniqueFd> cgroup_entry;
+  cgroup::Entry cgroups;
   UniqueFd parent, console;
 };
 
@@ -70,11 +71,16 @@ Status SetUpTerminal(ExecContext* c) {
 
 // Like init's recipe, in namespaces that exist.
 Status RunInContainer(ExecContext* c) {
+  std::vector<int> keep = {LogFd(), c->init.get(), c->proc.get(), c->parent.get(),
+                           c->console.get()};
+  for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
+  for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
+  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
   const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
-  RETURN_IF_ERROR(cgroup::Enter(c->cgroup_entry));
+  RETURN_IF_ERROR(cgroup::Enter(c->cgroups));
   if (affinity.final.empty())
     IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
@@ -107,11 +113,20 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   return absl::OkStatus();
 }
 
-// Clones into the container's pid namespace.
-StatusOr<pid_t> CloneInto(const UniqueFd& init, int namespaces) {
+// Clones into the container's pid namespace and cgroups.
+StatusOr<pid_t> CloneInto(const UniqueFd& init, int namespaces, cgroup::Entry* cgroups) {
   if ((namespaces & CLONE_NEWPID) != 0)
     RETURN_IF_ERROR(Annotate(sys::SetNs(init, CLONE_NEWPID), "pid"));
-  return sys::Clone(0, nullptr);
+  return cgroup::CloneInto(cgroups, 0);
+}
+
+Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Entry* out) {
+  auto entry = cgroup::ExistingManager(record.cgroups)->OpenEntry(options.sub_cgroups);
+  if (!entry.ok() && ErrnoOf(entry.status()) == ENOENT)
+    return Annotate(entry.status(), "exec: error adding pid to cgroups");
+  RETURN_IF_ERROR(entry.status());
+  *out = std::move(*entry);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -140,14 +155,21 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
                       .personality = spec.linux.personality,
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
-  ASSIGN_OR_RETURN(context.cgroup_entry,
-                   cgroup::ExistingManager(record.cgroups)->OpenEntry(options.sub_cgroups));
+  RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context.parent = std::move(sockets.second);
-  ASSIGN_OR_RETURN(const pid_t pid, CloneInto(init, context.namespaces));
+  auto cloned = CloneInto(init, context.namespaces, &context.cgroups);
+  if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
+    // cgroup v2: the container has made cgroups with controllers of its own, so that no process may
+    // be in its topmost one. Where its init has gone there is room.
+    ASSIGN_OR_RETURN(context.cgroups, cgroup::EntryOfProcess(record.init_pid));
+    cloned = cgroup::CloneInto(&context.cgroups, 0);
+  }
+  if (!cloned.ok()) return Annotate(cloned.status(), "exec: error adding pid to cgroups");
+  const pid_t pid = *cloned;
   if (pid == 0) {
     sockets.first.Reset();
     IgnoreError(init::SendFailure(context.parent, RunInContainer(&context)),

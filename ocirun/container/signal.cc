@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/sys/mount.h"
 #include "ocirun/cgroup/manager.h"
 #include "ocirun/container/hooks.h"
 #include "ocirun/container/lifecycle.h"
@@ -64,6 +66,9 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   RETURN_IF_ERROR(cgroups->Destroy());
   RETURN_IF_ERROR(linux_::RemoveRdtGroup(record->rdt));
   const auto spec = store.LoadSpec(*record);
+  // Its mounts are in the host's namespace, below the one that was made of the root.
+  if (spec.ok() && spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
+    IgnoreError(sys::Unmount(record->rootfs, MNT_DETACH), "the container may have unmounted it");
   RETURN_IF_ERROR(store.Remove(id));
   if (!spec.ok()) return absl::OkStatus();
   // config.md#poststop: a failure is reported, and does not bring the container back.

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,6 +51,25 @@ Status ChangeUser(const oci::User& user) {
   return absl::OkStatus();
 }
 
+// The command may open its own standard streams anew (/dev/stdout), so pipes and files that the
+// caller made for it become its user's. The null device is everybody's: only what is really it is
+// left out (not merely a device with the same number, CVE-2026-88265).
+Status GiveStandardStreams(const oci::User& user) {
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat st;
+    if (::fstat(fd, &st) < 0) {
+      if (errno == EBADF) continue;
+      return SysError(errno, "fstat", "standard stream");
+    }
+    if (st.st_uid == user.uid || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) continue;
+    // A file that can't be given stays the caller's, with the rights that it has.
+    if (::fchown(fd, user.uid, st.st_gid) < 0 && errno != EINVAL && errno != EPERM &&
+        errno != EROFS && errno != EACCES)
+      return SysError(errno, "fchown", "standard stream");
+  }
+  return absl::OkStatus();
+}
+
 // HOME, when the environment has none: of the user's line in the container's /etc/passwd.
 std::string HomeOf(uid_t uid) {
   auto fd = sys::Open("/etc/passwd", O_RDONLY | O_NONBLOCK);
@@ -75,6 +95,8 @@ std::string HomeOf(uid_t uid) {
   return "/";
 }
 
+}  // namespace
+
 std::vector<std::string> Environment(const oci::Process& process) {
   // The last of several entries for one name counts.
   std::vector<std::string> env;
@@ -91,6 +113,8 @@ std::vector<std::string> Environment(const oci::Process& process) {
   if (!home) env.push_back("HOME=" + HomeOf(process.user.uid));
   return env;
 }
+
+namespace {
 
 std::vector<char*> Pointers(const std::vector<std::string>& words) {
   std::vector<char*> out;
@@ -153,13 +177,14 @@ Status Become(const Identity& identity, const std::string& path) {
   // no_new_privs needs CAP_SYS_ADMIN (seccomp(2)), so it is loaded between the two steps.
   if (process.capabilities.has_value())
     RETURN_IF_ERROR(linux_::LimitBounding(*process.capabilities));
+  RETURN_IF_ERROR(GiveStandardStreams(process.user));
   RETURN_IF_ERROR(ChangeUser(process.user));
   if (process.capabilities.has_value()) RETURN_IF_ERROR(linux_::RaiseEffective());
   if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     return SysError(errno, "prctl PR_SET_NO_NEW_PRIVS");
   if (!process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
   if (process.capabilities.has_value())
-    RETURN_IF_ERROR(linux_::SetCapabilities(*process.capabilities).status());
+    RETURN_IF_ERROR(linux_::SetCapabilities(*process.capabilities));
   if (process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
   ::execve(path.c_str(), Pointers(process.args).data(), Pointers(env).data());
   return linux_::ExplainExecFailure(errno, path);

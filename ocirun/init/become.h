@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "ocirun/linux/seccomp.h"
@@ -18,6 +19,10 @@ struct Identity {
   const UniqueFd& companion;  // who hears of the seccomp listener (sync.h)
   int preserve_fds = 0;       // descriptors 3 .. 3+n-1 stay open
 };
+
+// process.env with the last of several entries for a name, and HOME from the container's
+// /etc/passwd when it has none. To be called inside the container.
+std::vector<std::string> Environment(const oci::Process& process);
 
 // Enters process.cwd, making it when it is missing, and checks that it is inside the container:
 // a descriptor that leaked from the host would otherwise be a way out (CVE-2024-21626).

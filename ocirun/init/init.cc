@@ -30,6 +30,7 @@
 #include "ocirun/linux/lsm.h"
 #include "ocirun/linux/scheduling.h"
 #include "ocirun/linux/time_namespace.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::init {
 namespace {
@@ -43,6 +44,18 @@ struct Progress {
   std::string command;  // what will be executed
 };
 
+// What the caller of the runtime had open is not the container's, and what the runtime itself has
+// open ends with it: kept is only what the steps need, and what is to be passed on.
+Status CloseTheRest(InitContext* c, Progress*) {
+  std::vector<int> keep = {LogFd(), c->parent.get(), c->start.get(), c->console.get(),
+                           c->proc.get()};
+  for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
+  for (const JoinedNamespace& ns : c->joined) keep.push_back(ns.fd.get());
+  for (const UniqueFd& source : c->sources) keep.push_back(source.get());
+  for (const UniqueFd& file : c->cgroups_entry.files) keep.push_back(file.get());
+  return sys::CloseAllBut(std::move(keep));
+}
+
 Status WaitForParent(InitContext* c, Progress*) {
   RETURN_IF_ERROR(Expect(c->parent, Message::kGo));
   // /proc is the runtime's still, so this is our number there and not 1.
@@ -52,8 +65,8 @@ Status WaitForParent(InitContext* c, Progress*) {
 }
 
 Status EnterCgroups(InitContext* c, Progress*) {
-  RETURN_IF_ERROR(cgroup::Enter(c->cgroup_entry));
-  c->cgroup_entry.clear();
+  RETURN_IF_ERROR(cgroup::Enter(c->cgroups_entry));
+  c->cgroups_entry = {};
   // The CPUs that the caller of the runtime was bound to are not the container's: its cpuset is.
   IgnoreError(linux_::ResetCpuAffinity(), "then the caller's hold, as they would without this");
   return absl::OkStatus();
@@ -153,7 +166,10 @@ Status RuntimeHooks(InitContext* c, Progress*) {
   return Expect(c->parent, Message::kGo);
 }
 
-Status ContainerHooks(InitContext* c, Progress*) {
+Status ContainerHooks(InitContext* c, Progress* p) {
+  if (c->spec.hooks.create_container.empty()) return absl::OkStatus();
+  // They see the host's files still, and begin in the container's, as runc's do.
+  if (::fchdir(p->root.get()) < 0) return SysError(errno, "fchdir", "root file system");
   return container::RunHooks(c->spec.hooks.create_container, "createContainer",
                              StateJson(c->record, container::ContainerStatus::kCreating));
 }
@@ -216,6 +232,7 @@ constexpr struct {
   const char* name;
   Status (*run)(InitContext*, Progress*);
 } kSteps[] = {
+    {"descriptors", CloseTheRest},             // before anything of the container can look at them
     {"wait for the runtime", WaitForParent},   // id maps must be in place
     {"cgroups", EnterCgroups},                 // before anything that counts against the limits
     {"user namespace", TakeRoot},              // before anything is made, or nobody owns it
@@ -242,6 +259,7 @@ constexpr struct {
 
 Status Prepare(InitContext* context, Progress* progress) {
   for (const auto& step : kSteps) {
+    Debug("init: {}", *step.name == '\0' ? "command" : step.name);
     const Status status = step.run(context, progress);
     if (!status.ok()) return *step.name == '\0' ? status : Annotate(status, step.name);
   }
@@ -250,9 +268,12 @@ Status Prepare(InitContext* context, Progress* progress) {
 
 // After `start` has come: what it waits for is the end of its connection, which exec closes.
 Status Start(InitContext* context, const Progress& progress, const UniqueFd& starter) {
-  RETURN_IF_ERROR(
-      container::RunHooks(context->spec.hooks.start_container, "startContainer",
-                          StateJson(context->record, container::ContainerStatus::kCreated)));
+  // These run in the container, as its process would: with its environment, unless they have one.
+  std::vector<oci::Hook> hooks = context->spec.hooks.start_container;
+  for (oci::Hook& hook : hooks)
+    if (hook.env.empty()) hook.env = Environment(*context->spec.process);
+  RETURN_IF_ERROR(container::RunHooks(
+      hooks, "startContainer", StateJson(context->record, container::ContainerStatus::kCreated)));
   return Become(
       {*context->spec.process, context->seccomp, context->proc, starter, context->preserve_fds},
       progress.command);

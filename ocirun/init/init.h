@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "ocirun/cgroup/entry.h"
 #include "ocirun/container/state.h"
 #include "ocirun/linux/mounts.h"
 #include "ocirun/linux/root.h"
@@ -27,8 +28,8 @@ struct InitContext {
   UniqueFd console;  // connected console socket; invalid without a terminal
   UniqueFd proc;     // linux_::OpenProc()
   std::vector<JoinedNamespace> joined;
-  std::vector<UniqueFd> sources;       // linux_::OpenSources()
-  std::vector<UniqueFd> cgroup_entry;  // cgroup::Enter
+  std::vector<UniqueFd> sources;  // linux_::OpenSources()
+  cgroup::Entry cgroups_entry;
   linux_::CgroupView cgroups;
   std::optional<linux_::SeccompFilter> seccomp;
   linux_::RootChange root_change = linux_::RootChange::kPivot;

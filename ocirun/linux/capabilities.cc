@@ -6,7 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <set>
+#include <cstring>
+
+#include "ocirun/log/log.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -50,8 +52,9 @@ Status SetAmbient(Mask ambient) {
     return SysError(errno, "prctl PR_CAP_AMBIENT_CLEAR_ALL");
   for (int bit = 0; bit < 64; ++bit) {
     if ((ambient >> bit & 1) == 0) continue;
+    // One that is not both permitted and inheritable can't be raised; the others stand.
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0)
-      return SysError(errno, "prctl PR_CAP_AMBIENT_RAISE", oci::CapabilityName(bit));
+      Warn("can't raise ambient capability {}: {}", oci::CapabilityName(bit), std::strerror(errno));
   }
   return absl::OkStatus();
 }
@@ -77,19 +80,17 @@ Status RaiseEffective() {
   return Set(sets);
 }
 
-StatusOr<std::vector<std::string>> SetCapabilities(const oci::Capabilities& caps) {
+Status SetCapabilities(const oci::Capabilities& caps) {
   ASSIGN_OR_RETURN(const Sets now, Get());
   const Mask can = now.permitted;
   const Sets asked{MaskOf(caps.effective), MaskOf(caps.permitted), MaskOf(caps.inheritable)};
-  const Mask ambient = MaskOf(caps.ambient);
+  const Mask lacking = (asked.effective | asked.permitted | asked.inheritable) & ~can;
+  for (int bit = 0; bit < 64; ++bit)
+    if (lacking >> bit & 1)
+      Warn("capability {} can't be granted: the runtime has not got it", oci::CapabilityName(bit));
   RETURN_IF_ERROR(Set(
       {asked.effective & asked.permitted & can, asked.permitted & can, asked.inheritable & can}));
-  RETURN_IF_ERROR(SetAmbient(ambient & asked.permitted & asked.inheritable & can));
-  std::vector<std::string> left_out;
-  const Mask lacking = (asked.effective | asked.permitted | asked.inheritable | ambient) & ~can;
-  for (int bit = 0; bit < 64; ++bit)
-    if (lacking >> bit & 1) left_out.emplace_back(oci::CapabilityName(bit));
-  return left_out;
+  return SetAmbient(MaskOf(caps.ambient));
 }
 
 }  // namespace ocirun::linux_

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "base/status.h"
 #include "ocirun/spec/spec.h"
 
@@ -15,14 +12,13 @@ namespace ocirun::linux_ {
 // thread.
 //
 // A capability that this process itself lacks (a host without CAP_SYS_RESOURCE, say) cannot be
-// given on: it is left out, as runc does, and named in the result for a warning.
+// given on: it is left out with a warning, as runc does.
 
 // Drops from the bounding set what `caps` does not list; sets keepcaps.
 Status LimitBounding(const oci::Capabilities& caps);
 // Makes every permitted capability effective again, which setuid took away.
 Status RaiseEffective();
-// Sets permitted, effective, inheritable and ambient as asked. Returns the names that were left
-// out.
-StatusOr<std::vector<std::string>> SetCapabilities(const oci::Capabilities& caps);
+// Sets permitted, effective, inheritable and ambient as asked.
+Status SetCapabilities(const oci::Capabilities& caps);
 
 }  // namespace ocirun::linux_

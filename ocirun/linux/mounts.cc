@@ -235,6 +235,7 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
   ASSIGN_OR_RETURN(const UniqueFd folder,
                    NewFilesystem(tmpfs, {.superblock = {"mode=755"}}, c.label));
   for (const auto& [name, path] : c.cgroups) {
+    if (name == "unified") continue;  // a hybrid host's: no controllers there to look at
     RETURN_IF_ERROR(sys::MakeDirAt(folder, name, 0755));
     ASSIGN_OR_RETURN(const UniqueFd place, sys::OpenAt(folder, name, O_PATH | O_DIRECTORY));
     ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));

@@ -38,18 +38,23 @@ Status HideHostProc(const UniqueFd& root) {
   return absl::OkStatus();
 }
 
+Status LeavePeers(const std::string& propagation) {
+  // What the host mounts later may still come in; what is mounted here never goes out.
+  ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
+  const bool is_private = propagation == "private" || propagation == "unbindable";
+  return ChangePropagation(host_root, (is_private ? MS_PRIVATE : MS_SLAVE) | MS_REC);
+}
+
 }  // namespace
 
 StatusOr<UniqueFd> PrepareRoot(const oci::Spec& spec) {
-  // What the host mounts later may still come in; what is mounted here never goes out.
-  ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
-  const bool is_private =
-      spec.linux.rootfs_propagation == "private" || spec.linux.rootfs_propagation == "unbindable";
-  RETURN_IF_ERROR(ChangePropagation(host_root, (is_private ? MS_PRIVATE : MS_SLAVE) | MS_REC));
+  const bool shares_host = spec.linux.Find(oci::NamespaceType::kMount) == nullptr;
+  if (!shares_host) RETURN_IF_ERROR(LeavePeers(spec.linux.rootfs_propagation));
   auto place = sys::Open(spec.root.path, O_PATH | O_DIRECTORY);
   if (!place.ok()) return Annotate(place.status(), "root.path");
   ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(*place, true));
   RETURN_IF_ERROR(sys::MoveMount(tree, *place));
+  if (shares_host) RETURN_IF_ERROR(ChangePropagation(tree, MS_PRIVATE | MS_REC));
   return tree;
 }
 
@@ -63,6 +68,8 @@ Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propa
     // The old root ends below the new one's "." and is detached there (pivot_root(2), notes).
     RETURN_IF_ERROR(sys::PivotRoot(".", "."));
     RETURN_IF_ERROR(sys::Unmount(".", MNT_DETACH));
+  } else if (how == RootChange::kChroot) {
+    if (::chroot(".") < 0) return SysError(errno, "chroot");
   } else {
     RETURN_IF_ERROR(HideHostProc(root));
     RETURN_IF_ERROR(sys::Mount(".", "/", "", MS_MOVE, ""));
@@ -71,7 +78,8 @@ Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propa
   if (::chdir("/") < 0) return SysError(errno, "chdir", "/");
   const unsigned long flags = PropagationFlag(propagation);
   // It is a slave already; private or shared hold for the whole tree, as runc has it.
-  if (flags != 0 && flags != MS_SLAVE) RETURN_IF_ERROR(sys::Mount("", "/", "", flags, ""));
+  if (flags != 0 && flags != MS_SLAVE && how != RootChange::kChroot)
+    RETURN_IF_ERROR(sys::Mount("", "/", "", flags, ""));
   return absl::OkStatus();
 }
 

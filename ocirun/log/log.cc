@@ -63,6 +63,8 @@ Status OpenLog(const LogTarget& target) {
   return absl::OkStatus();
 }
 
+int LogFd() { return TheLog().file.get(); }
+
 void LogText(LogLevel level, std::string_view message) {
   const State& log = TheLog();
   if (level < log.level) return;

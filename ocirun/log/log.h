@@ -25,6 +25,9 @@ struct LogTarget {
 // Where the lines of this process go from now on. Not for several threads.
 Status OpenLog(const LogTarget& target);
 
+// The log's descriptor, -1 when it is stderr: for one who closes all others.
+int LogFd();
+
 // Writes one line with one write(2), so that lines of several processes do not mix. Also between
 // clone and exec. A line that can't be written is lost.
 void LogText(LogLevel level, std::string_view message);

@@ -83,8 +83,11 @@ Status CheckAcross(const JsonView& root, const Spec& spec) {
     return root.Get("hostname")->Bad("needs a uts namespace, or it would rename the host");
   if (!spec.domainname.empty() && spec.linux.Find(NamespaceType::kUts) == nullptr)
     return root.Get("domainname")->Bad("needs a uts namespace, or it would rename the host");
-  if (spec.linux.Find(NamespaceType::kMount) == nullptr)
-    return Unsupported("linux.namespaces: a container without a mount namespace is not supported");
+  if (spec.linux.Find(NamespaceType::kMount) == nullptr &&
+      !(spec.linux.masked_paths.empty() && spec.linux.readonly_paths.empty()))
+    return root.Get("linux")->Bad(
+        "unable to restrict sys entries without a private MNT namespace: maskedPaths and "
+        "readonlyPaths would hold for the host");
   return absl::OkStatus();
 }
 

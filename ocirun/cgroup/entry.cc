@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/cgroup/entry.h"
+
+#include <fcntl.h>
+
+#include "base/file.h"
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+#include "ocirun/cgroup/host.h"
+
+namespace ocirun::cgroup {
+namespace {
+
+// What clone3 says when it is the flag that it does not like, and not the state of the cgroup.
+bool CannotCloneInto(int err) {
+  return err == EINVAL || err == E2BIG || err == EBADF || err == EACCES || err == EPERM;
+}
+
+}  // namespace
+
+StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags) {
+  if (!entry->folder.valid()) return sys::Clone(flags, nullptr);
+  auto pid = sys::Clone(flags, nullptr, entry->folder);
+  if (pid.ok() || !CannotCloneInto(ErrnoOf(pid.status()))) return pid;
+  ASSIGN_OR_RETURN(UniqueFd procs, sys::OpenAt(entry->folder, "cgroup.procs", O_WRONLY));
+  entry->files.push_back(std::move(procs));
+  return sys::Clone(flags, nullptr);
+}
+
+Status Enter(const Entry& entry) {
+  for (const UniqueFd& file : entry.files)
+    // 0 is the writer itself, in whichever pid namespace it is.
+    RETURN_IF_ERROR(Annotate(sys::WriteAll(file, "0"), "entering the container's cgroup"));
+  return absl::OkStatus();
+}
+
+StatusOr<Entry> EntryOfProcess(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::string cgroups, ReadFile(fmt::format("/proc/{}/cgroup", pid)));
+  for (const Hierarchy& hierarchy : FindHierarchies(mountinfo)) {
+    if (!hierarchy.v2) continue;
+    Entry entry;
+    ASSIGN_OR_RETURN(entry.folder, sys::Open(hierarchy.mount_point + OwnCgroup(cgroups, hierarchy),
+                                             O_PATH | O_DIRECTORY));
+    return entry;
+  }
+  return NotFound("this host has no cgroup v2");
+}
+
+}  // namespace ocirun::cgroup

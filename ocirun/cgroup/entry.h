@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a process gets into the cgroups of a container. Both ways are chosen for what they avoid: the
+// kernel's lock over all processes, whose first taker after a quiet second waits for a grace period
+// of RCU, 10 to 25 ms.
+//
+//   cgroup v2   the process is born there (CLONE_INTO_CGROUP)
+//   cgroup v1   it writes itself to `tasks`: for a thread that moves itself alone the kernel skips
+//               the lock (cgroup_procs_write_start)
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace ocirun::cgroup {
+
+struct Entry {
+  UniqueFd folder;              // of cgroup v2; invalid where there is none
+  std::vector<UniqueFd> files;  // that the process writes itself to
+};
+
+// clone3(2) with the child in `entry->folder`. Where the kernel can't do that (before 5.7), or not
+// for this caller, the folder's cgroup.procs joins `entry->files`. Returns as sys::Clone().
+StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags);
+
+// Moves the calling process, which must have one thread, through the files. In the child.
+Status Enter(const Entry& entry);
+
+// The way into the cgroup v2 in which `pid` is now. NotFound without cgroup v2.
+StatusOr<Entry> EntryOfProcess(pid_t pid);
+
+}  // namespace ocirun::cgroup
