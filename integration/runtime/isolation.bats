@@ -198,7 +198,7 @@ END
   inside true
   [ "$status" -eq 0 ]
   [ "$(cut -d' ' -f1 "$FILE_DIR/hooks.log" | xargs)" = "prestart createRuntime poststart poststop" ]
-  head -1 "$FILE_DIR/hooks.log" | cut -d' ' -f2- | jq -e '.id == "box" and .pid > 1 and .status == "creating"'
+  head -1 "$FILE_DIR/hooks.log" | cut -d' ' -f2- | jq -e '.id == "box" and .pid > 1 and .status == "created"'
   edit_config . '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "echo because >&2; exit 3"]}]'
   inside true
   [ "$status" -eq 1 ]

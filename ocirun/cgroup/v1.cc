@@ -85,7 +85,7 @@ Status V1Manager::Create() {
     RETURN_IF_ERROR(status);
     if (place.Has("cpuset")) RETURN_IF_ERROR(InheritCpuset(place));
   }
-  if (IsFrozen()) return FailedPrecondition("container's cgroup is unexpectedly frozen");
+  if (IsFrozen()) return FailedPrecondition("container's cgroup unexpectedly frozen");
   remove.Release();
   return absl::OkStatus();
 }
@@ -301,7 +301,8 @@ Status V1Manager::SetLimits(const oci::Resources& resources) {
   for (const auto& [device, limit] : resources.rdma)
     RETURN_IF_ERROR(Write("rdma", "rdma.max", RdmaLine(device, limit), "linux.resources.rdma"));
   if (!resources.unified.empty())
-    return FailedPrecondition("linux.resources.unified needs cgroup v2, this host uses v1");
+    return FailedPrecondition(
+        "invalid configuration: linux.resources.unified needs cgroup v2, this host uses v1");
   return absl::OkStatus();
 }
 

@@ -74,7 +74,7 @@ Status V2Manager::Create() {
     if (!pids.empty())
       return FailedPrecondition("container's cgroup is not empty: {} holds {} process(es)",
                                 place_.folder, pids.size());
-    if (IsFrozen()) return FailedPrecondition("container's cgroup is unexpectedly frozen");
+    if (IsFrozen()) return FailedPrecondition("container's cgroup unexpectedly frozen");
   }
   std::string first_made;
   Undo remove([&] {

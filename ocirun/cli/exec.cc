@@ -39,6 +39,12 @@ Status AddCapabilities(const std::vector<std::string>& names, oci::Process* proc
     for (auto* set : {&process->capabilities->bounding, &process->capabilities->effective,
                       &process->capabilities->permitted})
       set->push_back(name);
+    // An ambient capability must be inheritable, so it is given to a container that knows the
+    // notion.
+    if (!process->capabilities->inheritable.empty()) {
+      process->capabilities->inheritable.push_back(name);
+      process->capabilities->ambient.push_back(name);
+    }
   }
   return absl::OkStatus();
 }

@@ -57,7 +57,9 @@ void AddKill(CLI::App* app, Action* run) {
   command->add_option("signal", flags->signal, "signal, by name or number");
   command->callback([flags, run] {
     *run = [flags](const Global& global) -> StatusOr<int> {
-      ASSIGN_OR_RETURN(const int signal, ParseSignal(flags->signal));
+      // 0 asks whether there is anybody (kill(2)).
+      const bool probe = flags->signal == "0";
+      ASSIGN_OR_RETURN(const int signal, probe ? StatusOr<int>(0) : ParseSignal(flags->signal));
       RETURN_IF_ERROR(
           container::Kill(global.store(), flags->id, signal,
                           flags->all ? container::KillScope::kAll : container::KillScope::kInit));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/subprocess.h"
 #include "base/sys/file.h"
@@ -56,6 +57,9 @@ std::string Table(const std::vector<OrderedJson>& containers) {
 
 StatusOr<int> List(const Global& global, const std::string& format, bool quiet) {
   const container::Store store = global.store();
+  // The default folder comes with the first container; another one that is missing is a slip.
+  if (global.root != Global().root && !PathExists(global.root))
+    return SysError(ENOENT, "open", global.root);
   ASSIGN_OR_RETURN(const std::vector<std::string> ids, store.List());
   std::vector<OrderedJson> containers;
   std::string names;

@@ -44,33 +44,58 @@ class ChildrensNamespaces {
   ChildrensNamespaces& operator=(const ChildrensNamespaces&) = delete;
 
   Status Choose(const oci::Linux& config, const std::vector<JoinedNamespace>& joined) {
-    if (const UniqueFd* pid = FindJoined(joined, NamespaceType::kPid)) {
-      ASSIGN_OR_RETURN(pid_, sys::Open("/proc/self/ns/pid", O_RDONLY));
-      RETURN_IF_ERROR(Annotate(sys::SetNs(*pid, CLONE_NEWPID), "pid"));
+    for (const JoinedNamespace& ns : joined) {
+      // The helper of CloneInUserNamespace() enters that one, and the others before it.
+      const bool helper = FindJoined(joined, NamespaceType::kUser) != nullptr;
+      if (!helper && init::JoinedAtClone(ns.type, config)) RETURN_IF_ERROR(Enter(ns));
     }
     // One in a user namespace belongs to that: init makes it.
     if (config.Makes(NamespaceType::kTime) && config.Find(NamespaceType::kUser) == nullptr) {
-      ASSIGN_OR_RETURN(time_, sys::Open("/proc/self/ns/time", O_RDONLY));
+      RETURN_IF_ERROR(Remember(NamespaceType::kTime));
       RETURN_IF_ERROR(linux_::NewTimeNamespace(config.time_offsets));
     }
     return absl::OkStatus();
   }
 
   Status Restore() {
-    if (pid_.valid()) RETURN_IF_ERROR(sys::SetNs(pid_, CLONE_NEWPID));
-    if (time_.valid()) RETURN_IF_ERROR(sys::SetNs(time_, CLONE_NEWTIME));
+    for (const JoinedNamespace& ns : own_)
+      RETURN_IF_ERROR(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))));
     return absl::OkStatus();
   }
 
  private:
-  UniqueFd pid_, time_;
+  Status Remember(NamespaceType type) {
+    ASSIGN_OR_RETURN(
+        UniqueFd own,
+        sys::Open(fmt::format("/proc/self/ns/{}", oci::NamespaceProcName(type)), O_RDONLY));
+    own_.push_back({type, std::move(own)});
+    return absl::OkStatus();
+  }
+  Status Enter(const JoinedNamespace& ns) {
+    RETURN_IF_ERROR(Remember(ns.type));
+    return Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
+                    oci::NamespaceName(ns.type));
+  }
+  std::vector<JoinedNamespace> own_;
 };
 
-// In the helper: enters the user namespace and makes init there, as its own sibling. Tells the
-// runtime init's number.
-Status CloneFromInside(const UniqueFd& user, uint64_t flags, const UniqueFd& runtime, pid_t* pid) {
-  RETURN_IF_ERROR(Annotate(sys::SetNs(user, CLONE_NEWUSER), "user"));
-  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
+// In the helper: enters the namespaces, the user namespace last, since what does not belong to it
+// can't be entered from inside; what can't be entered from outside (by an ordinary user) is tried
+// again. Then makes init there, as its own sibling, and tells the runtime init's number.
+Status CloneFromInside(const std::vector<JoinedNamespace>& joined, const oci::Linux& config,
+                       const UniqueFd& runtime, pid_t* pid) {
+  std::vector<const JoinedNamespace*> refused;
+  for (const JoinedNamespace& ns : joined) {
+    if (ns.type == NamespaceType::kUser || !init::JoinedAtClone(ns.type, config)) continue;
+    if (!sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))).ok())
+      refused.push_back(&ns);
+  }
+  RETURN_IF_ERROR(
+      Annotate(sys::SetNs(*FindJoined(joined, NamespaceType::kUser), CLONE_NEWUSER), "user"));
+  for (const JoinedNamespace* ns : refused)
+    RETURN_IF_ERROR(Annotate(sys::SetNs(ns->fd, static_cast<int>(oci::NamespaceFlag(ns->type))),
+                             oci::NamespaceName(ns->type)));
+  ASSIGN_OR_RETURN(*pid, sys::Clone(CloneFlags(config) | CLONE_PARENT, nullptr));
   if (*pid == 0) return absl::OkStatus();
   return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
 }
@@ -78,13 +103,14 @@ Status CloneFromInside(const UniqueFd& user, uint64_t flags, const UniqueFd& run
 // New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
 // and come back: a helper enters, and what it clones becomes the runtime's child by CLONE_PARENT.
 // It starts in the container's cgroup v2, for its child to inherit: inside, it has no right to it.
-StatusOr<pid_t> CloneInUserNamespace(const UniqueFd& user, uint64_t flags, cgroup::Entry* cgroups) {
+StatusOr<pid_t> CloneInUserNamespace(const std::vector<JoinedNamespace>& joined,
+                                     const oci::Linux& config, cgroup::Entry* cgroups) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   ASSIGN_OR_RETURN(const pid_t helper, cgroup::CloneInto(cgroups, 0));
   if (helper == 0) {
     sockets.first.Reset();
     pid_t pid = -1;
-    const Status status = CloneFromInside(user, flags, sockets.second, &pid);
+    const Status status = CloneFromInside(joined, config, sockets.second, &pid);
     if (status.ok() && pid == 0) return 0;
     if (!status.ok())
       IgnoreError(init::SendFailure(sockets.second, status), "without an answer it fails as well");
@@ -127,10 +153,9 @@ StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedName
                           cgroup::Entry* cgroups) {
   ChildrensNamespaces chosen;
   RETURN_IF_ERROR(chosen.Choose(config, joined));
-  const UniqueFd* user = FindJoined(joined, NamespaceType::kUser);
-  const uint64_t flags = CloneFlags(config);
-  auto pid = user != nullptr ? CloneInUserNamespace(*user, flags, cgroups)
-                             : cgroup::CloneInto(cgroups, flags);
+  auto pid = FindJoined(joined, NamespaceType::kUser) != nullptr
+                 ? CloneInUserNamespace(joined, config, cgroups)
+                 : cgroup::CloneInto(cgroups, CloneFlags(config));
   if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
   return pid;
 }

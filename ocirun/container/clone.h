@@ -18,9 +18,9 @@ const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
                            oci::NamespaceType type);
 
 // Makes init, a child of the caller, in all new namespaces and the joined pid namespace; the caller
-// itself stays in its own. Returns 0 in init and its process id in the caller. Of the joined
-// namespaces init still has to enter all but the pid and the user namespace, and of `cgroups` the
-// files.
+// itself stays in its own. Returns 0 in init and its process id in the caller. Init still has to
+// enter those of the joined namespaces that init::JoinedAtClone() does not name, and the files of
+// `cgroups`.
 StatusOr<pid_t> CloneInit(const oci::Linux& config,
                           const std::vector<init::JoinedNamespace>& joined, cgroup::Entry* cgroups);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -77,17 +78,41 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
   return manager;
 }
 
+// Opens the source of a mount in the mount namespace of init, with the rights of the runtime.
+StatusOr<UniqueFd> OpenSourceForInit(const init::InitContext& context, pid_t init, size_t index) {
+  if (index >= context.spec.mounts.size()) return Internal("no mount {}", index);
+  ASSIGN_OR_RETURN(const UniqueFd own, sys::Open("/proc/self/ns/mnt", O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd folder, sys::Open(".", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd theirs,
+                   sys::Open(fmt::format("/proc/{}/ns/mnt", init), O_RDONLY));
+  const UniqueFd* user = FindJoined(context.joined, NamespaceType::kUser);
+  const UniqueFd none;
+  RETURN_IF_ERROR(sys::SetNs(theirs, CLONE_NEWNS));
+  auto source = linux_::OpenSourceTree(context.spec.mounts[index], context.spec.linux,
+                                       user != nullptr ? *user : none);
+  RETURN_IF_ERROR(sys::SetNs(own, CLONE_NEWNS));
+  // Entering a mount namespace ends in its root.
+  if (::fchdir(folder.get()) < 0) return SysError(errno, "fchdir");
+  return source;
+}
+
 // The parent's side of init/sync.h, up to kReady.
-Status Accompany(const UniqueFd& socket, const oci::Hooks& hooks, const Record& record) {
+Status Accompany(const UniqueFd& socket, const init::InitContext& context, const Record& record) {
+  const oci::Hooks& hooks = context.spec.hooks;
+  const auto open_source = [&](size_t index) {
+    return OpenSourceForInit(context, record.init_pid, index);
+  };
   RETURN_IF_ERROR(init::SendMessage(socket, init::Message::kGo));
   if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) {
-    RETURN_IF_ERROR(init::Expect(socket, init::Message::kRunHooks));
-    const std::string state = StateJson(record, ContainerStatus::kCreating);
-    RETURN_IF_ERROR(RunHooks(hooks.prestart, "prestart", state));
-    RETURN_IF_ERROR(RunHooks(hooks.create_runtime, "createRuntime", state));
+    RETURN_IF_ERROR(init::ExpectServing(socket, init::Message::kRunHooks, open_source));
+    // prestart is from the days when a container was created by then (config.md#prestart).
+    RETURN_IF_ERROR(
+        RunHooks(hooks.prestart, "prestart", StateJson(record, ContainerStatus::kCreated)));
+    RETURN_IF_ERROR(RunHooks(hooks.create_runtime, "createRuntime",
+                             StateJson(record, ContainerStatus::kCreating)));
     RETURN_IF_ERROR(init::SendMessage(socket, init::Message::kGo));
   }
-  return init::Expect(socket, init::Message::kReady);
+  return init::ExpectServing(socket, init::Message::kReady, open_source);
 }
 
 Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
@@ -108,13 +133,11 @@ StatusOr<init::InitContext> NewContext(const Store& store, const CreateOptions& 
   init::InitContext context{.spec = spec,
                             .root_change = options.root_change,
                             .new_keyring = options.new_keyring,
+                            .runtime_is_root = ::geteuid() == 0,
                             .preserve_fds = options.preserve_fds};
   if (spec.linux.Find(NamespaceType::kMount) == nullptr)
     context.root_change = linux_::RootChange::kChroot;
   ASSIGN_OR_RETURN(context.joined, OpenNamespaces(spec.linux));
-  const UniqueFd* user = FindJoined(context.joined, NamespaceType::kUser);
-  const UniqueFd none;
-  ASSIGN_OR_RETURN(context.sources, linux_::OpenSources(spec, user != nullptr ? *user : none));
   ASSIGN_OR_RETURN(context.proc, linux_::OpenProc());
   if (spec.linux.seccomp.has_value()) {
     ASSIGN_OR_RETURN(context.seccomp,
@@ -163,7 +186,6 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   context->parent.Reset();
   context->console.Reset();
   context->cgroups_entry = {};
-  context->sources.clear();
   if (spec.process->oom_score_adj.has_value())
     RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *spec.process->oom_score_adj));
   if (spec.linux.Makes(NamespaceType::kUser))
@@ -175,7 +197,7 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   record->init_pid = pid;
   ASSIGN_OR_RETURN(record->init_start_time, sys::ProcessStartTime(pid));
   record->cgroups = cgroups->View();
-  RETURN_IF_ERROR(Accompany(sockets.first, spec.hooks, *record));
+  RETURN_IF_ERROR(Accompany(sockets.first, *context, *record));
   (void)guard.Release();
   return absl::OkStatus();
 }

@@ -52,7 +52,7 @@ struct ExecContext {
   const std::optional<linux_::SeccompFilter>& seccomp;
   const UniqueFd& init;  // pidfd
   const UniqueFd& proc;  // linux_::OpenProc()
-  std::optional<unsigned long> personality;
+  const oci::Linux& config;
   int namespaces = 0;
   int preserve_fds = 0;
   cgroup::Entry cgroups;
@@ -76,6 +76,7 @@ Status RunInContainer(ExecContext* c) {
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
   RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
+  Debug("exec: entering the container");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
   const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
@@ -96,11 +97,15 @@ Status RunInContainer(ExecContext* c) {
     RETURN_IF_ERROR(linux_::SetScheduler(*c->process.scheduler));
   if (c->process.io_priority.has_value())
     RETURN_IF_ERROR(linux_::SetIoPriority(*c->process.io_priority));
-  if (c->personality.has_value()) RETURN_IF_ERROR(linux_::SetPersonality(*c->personality));
+  if (c->config.memory_policy.has_value())
+    RETURN_IF_ERROR(linux_::SetMemoryPolicy(*c->config.memory_policy));
+  if (c->config.personality.has_value())
+    RETURN_IF_ERROR(linux_::SetPersonality(*c->config.personality));
   RETURN_IF_ERROR(init::EnterWorkingFolder(c->process));
   ASSIGN_OR_RETURN(const std::string path,
                    linux_::FindExecutable(c->process.args[0], c->process.env));
-  return init::Become({c->process, c->seccomp, c->proc, c->parent, c->preserve_fds}, path);
+  RETURN_IF_ERROR(init::Become({c->process, c->seccomp, c->proc, c->parent, c->preserve_fds}));
+  return init::Execute(c->process, path);
 }
 
 Status CheckRunning(const Store& store, const Record& record, bool ignore_paused) {
@@ -132,7 +137,7 @@ Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Ent
 }  // namespace
 
 StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
-  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(options.id));
+  ASSIGN_OR_RETURN(UniqueFd lock, store.Lock(options.id));
   ASSIGN_OR_RETURN(const Record record, store.Load(options.id));
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
   ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
@@ -152,7 +157,7 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
                       .seccomp = seccomp,
                       .init = init,
                       .proc = proc,
-                      .personality = spec.linux.personality,
+                      .config = spec.linux,
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
   RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));
@@ -161,6 +166,9 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   }
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context.parent = std::move(sockets.second);
+  // In a paused container the process stands still until `resume`, which needs the lock. What it
+  // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
+  lock.Reset();
   auto cloned = CloneInto(init, context.namespaces, &context.cgroups);
   if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
     // cgroup v2: the container has made cgroups with controllers of its own, so that no process may

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/container/hooks.h"
 
+#include <sys/wait.h>
+
+#include <cstring>
+
 #include "base/subprocess.h"
 #include "base/sys/process.h"
 
@@ -21,7 +25,13 @@ Status RunHook(const oci::Hook& hook, const std::string& state_json) {
   ASSIGN_OR_RETURN(const CommandResult result, RunCommand(command));
   const int code = sys::ExitCodeOf(result.wait_status);
   if (code == 0) return absl::OkStatus();
-  return FailedPrecondition("{} exited with status {}: {}", hook.path, code,
+  std::string end = fmt::format("exited with status {}", code);
+  if (WIFSIGNALED(result.wait_status)) {
+    end = ::strsignal(WTERMSIG(result.wait_status));
+    if (!end.empty() && end[0] >= 'A' && end[0] <= 'Z') end[0] = static_cast<char>(end[0] + 32);
+    end = "was ended by signal: " + end;
+  }
+  return FailedPrecondition("{} {}: {}", hook.path, end,
                             OneLine(result.output + result.error_output));
 }
 

@@ -16,8 +16,10 @@ Status SendToAgent(const oci::Seccomp& seccomp, const Record& record, ContainerS
                   {"state", StateObject(record, status)}};
   if (!seccomp.listener_metadata.empty()) message["metadata"] = seccomp.listener_metadata;
   const auto agent = sys::ConnectUnix(seccomp.listener_path, SOCK_STREAM);
-  const Status sent = agent.ok() ? sys::SendFd(*agent, listener, message.dump()) : agent.status();
-  return Annotate(sent, "linux.seccomp.listenerPath");
+  if (!agent.ok())
+    return Annotate(agent.status(),
+                    "linux.seccomp.listenerPath: failed to connect with seccomp agent");
+  return Annotate(sys::SendFd(*agent, listener, message.dump()), "linux.seccomp.listenerPath");
 }
 
 }  // namespace ocirun::container

@@ -27,11 +27,29 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
 
 }  // namespace
 
+namespace {
+
+// With a pid namespace of its own the kernel ends the others when init ends.
+bool HasOwnPids(const Store& store, const Record& record) {
+  const auto spec = store.LoadSpec(record);
+  return !spec.ok() || spec->linux.Makes(oci::NamespaceType::kPid);
+}
+
+}  // namespace
+
 Status Kill(const Store& store, const std::string& id, int signal, KillScope scope) {
   ASSIGN_OR_RETURN(const Record record, store.Load(id));
   const auto cgroups = cgroup::ExistingManager(record.cgroups);
-  if (scope == KillScope::kAll) return cgroups->KillAll(signal);
   const ContainerStatus status = store.StatusOf(record);
+  if (scope == KillScope::kAll) {
+    // As runc: there is nobody left to be missed.
+    if (status == ContainerStatus::kStopped && signal == 0) return absl::OkStatus();
+    return cgroups->KillAll(signal);
+  }
+  if (signal == SIGKILL && !HasOwnPids(store, record)) {
+    ASSIGN_OR_RETURN(const std::vector<pid_t> pids, cgroups->Pids());
+    if (!pids.empty()) return cgroups->KillAll(SIGKILL);
+  }
   if (status == ContainerStatus::kStopped) return FailedPrecondition("container not running");
   const auto init = sys::PidfdOpen(record.init_pid);
   if (!init.ok()) return FailedPrecondition("container not running");

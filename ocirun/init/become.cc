@@ -162,13 +162,12 @@ Status EnterWorkingFolder(const oci::Process& process) {
   return CheckInside();
 }
 
-Status Become(const Identity& identity, const std::string& path) {
+Status Become(const Identity& identity) {
   // A runtime in the foreground has its signals blocked; the command starts with none blocked.
   sigset_t none;
   ::sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) < 0) return SysError(errno, "sigprocmask");
   const oci::Process& process = identity.process;
-  const std::vector<std::string> env = Environment(process);
   if (process.user.umask.has_value()) ::umask(*process.user.umask);
   RETURN_IF_ERROR(CloseOnExec(identity.proc, 3 + identity.preserve_fds));
   // Before the user changes: /proc/self/attr belongs to root while we are not dumpable.
@@ -185,7 +184,11 @@ Status Become(const Identity& identity, const std::string& path) {
   if (!process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
   if (process.capabilities.has_value())
     RETURN_IF_ERROR(linux_::SetCapabilities(*process.capabilities));
-  if (process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
+  return process.no_new_privileges ? LoadFilter(identity) : absl::OkStatus();
+}
+
+Status Execute(const oci::Process& process, const std::string& path) {
+  const std::vector<std::string> env = Environment(process);
   ::execve(path.c_str(), Pointers(process.args).data(), Pointers(env).data());
   return linux_::ExplainExecFailure(errno, path);
 }

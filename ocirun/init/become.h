@@ -28,7 +28,11 @@ std::vector<std::string> Environment(const oci::Process& process);
 // a descriptor that leaked from the host would otherwise be a way out (CVE-2024-21626).
 Status EnterWorkingFolder(const oci::Process& process);
 
-// Changes user, capabilities and seccomp, and executes `path`. Returns only on failure.
-Status Become(const Identity& identity, const std::string& path);
+// Changes user, capabilities, labels and seccomp: from here on the process is the container's, and
+// so is what it runs.
+Status Become(const Identity& identity);
+
+// Executes the command. Returns only on failure.
+Status Execute(const oci::Process& process, const std::string& path);
 
 }  // namespace ocirun::init

@@ -5,6 +5,7 @@
 #include <linux/keyctl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -51,7 +52,6 @@ Status CloseTheRest(InitContext* c, Progress*) {
                            c->proc.get()};
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const JoinedNamespace& ns : c->joined) keep.push_back(ns.fd.get());
-  for (const UniqueFd& source : c->sources) keep.push_back(source.get());
   for (const UniqueFd& file : c->cgroups_entry.files) keep.push_back(file.get());
   return sys::CloseAllBut(std::move(keep));
 }
@@ -84,8 +84,7 @@ Status TakeRoot(InitContext* c, Progress*) {
 
 Status JoinNamespaces(InitContext* c, Progress*) {
   for (const JoinedNamespace& ns : c->joined) {
-    // Joined before or at the clone.
-    if (ns.type == NamespaceType::kPid || ns.type == NamespaceType::kUser) continue;
+    if (JoinedAtClone(ns.type, c->spec.linux)) continue;
     RETURN_IF_ERROR(Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
                              oci::NamespaceName(ns.type)));
   }
@@ -144,6 +143,18 @@ Status PrepareRoot(InitContext* c, Progress* p) {
   return absl::OkStatus();
 }
 
+// Some sources only the runtime may open: it does so when their turn has come, since one mount's
+// source may be in another mount.
+Status MakeMount(InitContext* c, const linux_::MountContext& context, size_t index) {
+  const oci::Mount& mount = c->spec.mounts[index];
+  UniqueFd source;
+  if (c->runtime_is_root && linux_::NeedsRuntime(mount, c->spec.linux)) {
+    RETURN_IF_ERROR(RequestSource(c->parent, index));
+    ASSIGN_OR_RETURN(source, ReceiveSource(c->parent));
+  }
+  return linux_::MountInRoot(context, mount, source);
+}
+
 Status MakeMounts(InitContext* c, Progress* p) {
   const bool cgroup_namespace = c->spec.linux.Find(NamespaceType::kCgroup) != nullptr;
   const linux_::MountContext context{p->root, c->cgroups, c->spec.linux.mount_label,
@@ -151,11 +162,10 @@ Status MakeMounts(InitContext* c, Progress* p) {
   for (size_t i = 0; i < c->spec.mounts.size(); ++i) {
     const oci::Mount& mount = c->spec.mounts[i];
     RETURN_IF_ERROR(
-        Annotate(linux_::MountInRoot(context, mount, c->sources[i]),
+        Annotate(MakeMount(c, context, i),
                  fmt::format("mounting {:?} to rootfs at {:?}",
                              mount.source.empty() ? mount.type : mount.source, mount.destination)));
   }
-  c->sources.clear();
   return absl::OkStatus();
 }
 
@@ -266,20 +276,38 @@ Status Prepare(InitContext* context, Progress* progress) {
   return absl::OkStatus();
 }
 
-// After `start` has come: what it waits for is the end of its connection, which exec closes.
+// After `start` has come: what it waits for is the end of its connection, which exec closes. The
+// hooks run as the container's process would, confined as it is (config.md#startcontainer-hooks).
 Status Start(InitContext* context, const Progress& progress, const UniqueFd& starter) {
-  // These run in the container, as its process would: with its environment, unless they have one.
+  const oci::Process& process = *context->spec.process;
+  RETURN_IF_ERROR(
+      Become({process, context->seccomp, context->proc, starter, context->preserve_fds}));
   std::vector<oci::Hook> hooks = context->spec.hooks.start_container;
   for (oci::Hook& hook : hooks)
-    if (hook.env.empty()) hook.env = Environment(*context->spec.process);
+    if (hook.env.empty()) hook.env = Environment(process);
   RETURN_IF_ERROR(container::RunHooks(
       hooks, "startContainer", StateJson(context->record, container::ContainerStatus::kCreated)));
-  return Become(
-      {*context->spec.process, context->seccomp, context->proc, starter, context->preserve_fds},
-      progress.command);
+  return Execute(process, progress.command);
+}
+
+// The kernel spares the first process of a pid namespace every signal that it has no handler for
+// (pid_namespaces(7)). One that waits for `start` is to end as any other process would.
+void EndOnSignals() {
+  struct sigaction action{};
+  action.sa_handler = [](int signal) { ::_exit(128 + signal); };
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE})
+    ::sigaction(signal, &action, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 }  // namespace
+
+bool JoinedAtClone(NamespaceType type, const oci::Linux& config) {
+  if (type == NamespaceType::kPid || type == NamespaceType::kUser) return true;
+  return config.Find(NamespaceType::kUser) != nullptr && type != NamespaceType::kMount;
+}
 
 void RunInit(InitContext* context) {
   // Nobody in the container may look into this process, which still has the host's files open.
@@ -292,6 +320,7 @@ void RunInit(InitContext* context) {
   }
   IgnoreError(SendMessage(context->parent, Message::kReady), "then `start` will not come either");
   context->parent.Reset();
+  EndOnSignals();
   auto starter = sys::Accept(context->start);
   if (!starter.ok()) ::_exit(1);
   context->start.Reset();

@@ -20,6 +20,10 @@ struct JoinedNamespace {
   UniqueFd fd;
 };
 
+// Whether a namespace that is joined has been entered when init begins. In a user namespace all are
+// but the mount namespace: once inside, init has no right to one that belongs to another.
+bool JoinedAtClone(oci::NamespaceType type, const oci::Linux& config);
+
 // All that init needs, made by the parent before the clone.
 struct InitContext {
   const oci::Spec& spec;
@@ -34,6 +38,7 @@ struct InitContext {
   std::optional<linux_::SeccompFilter> seccomp;
   linux_::RootChange root_change = linux_::RootChange::kPivot;
   bool new_keyring = true;
+  bool runtime_is_root = true;  // it may do more than init in a user namespace
   int preserve_fds = 0;
   container::Record record;  // for the state that hooks are given; init fills in its process id
 };

@@ -71,4 +71,32 @@ Status SendListener(const UniqueFd& socket, const UniqueFd& listener) {
   return sys::SendFd(socket, listener, {&letter, 1});
 }
 
+Status RequestSource(const UniqueFd& socket, size_t index) {
+  return sys::Send(socket, fmt::format("{}{}", static_cast<char>(Message::kSource), index));
+}
+
+StatusOr<UniqueFd> ReceiveSource(const UniqueFd& socket) {
+  UniqueFd fd;
+  ASSIGN_OR_RETURN(const std::string packet, sys::ReceiveWithFd(socket, kMaxMessage, &fd));
+  if (packet.size() != 1 || packet[0] != static_cast<char>(Message::kSource) || !fd.valid())
+    return FailureOf(packet);
+  return fd;
+}
+
+Status ExpectServing(const UniqueFd& socket, Message expected,
+                     const std::function<StatusOr<UniqueFd>(size_t)>& open_source) {
+  for (;;) {
+    ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+    if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return absl::OkStatus();
+    if (packet.size() < 2 || packet[0] != static_cast<char>(Message::kSource))
+      return FailureOf(packet);
+    size_t index = 0;
+    std::from_chars(packet.data() + 1, packet.data() + packet.size(), index);
+    const auto source = open_source(index);
+    const char letter = static_cast<char>(Message::kSource);
+    RETURN_IF_ERROR(source.ok() ? sys::SendFd(socket, *source, {&letter, 1})
+                                : SendFailure(socket, source.status()));
+  }
+}
+
 }  // namespace ocirun::init

@@ -6,8 +6,10 @@
 //   create                                         start
 //   parent                init                     `ocirun start`       init
 //     |------ kGo --------->|  cgroups, namespaces,   |--- connect ------->|  start.sock
-//     |<-- kRunHooks -------|  mounts                 |                    |  startContainer hooks,
-//     |------ kGo --------->|  createContainer hooks, |                    |  user, seccomp, exec
+//     |<-- kSource index ---|  mounts: each source    |                    |  user, seccomp,
+//     |-- kSource + fd ---->|  that only the runtime  |                    |  startContainer hooks,
+//     |<-- kRunHooks -------|  may open               |                    |  exec
+//     |------ kGo --------->|  createContainer hooks, |                    |
 //     |<--- kReady ---------|  root; waits for start  |<-- end of stream --|  the command runs
 //     |<--- kFailed{} ------|  instead, any time      |<-- kFailed{} ------|  instead
 //
@@ -29,6 +31,7 @@ namespace ocirun::init {
 
 enum class Message : char {
   kGo = 'g',
+  kSource = 's',
   kRunHooks = 'h',
   kReady = 'r',
   kListener = 'l',
@@ -48,6 +51,14 @@ Status Expect(const UniqueFd& socket, Message expected);
 // Waits for the end of the stream, which means success, or for a failure. A listener that comes
 // before is given to `on_listener` and answered.
 Status ExpectEnd(const UniqueFd& socket, const std::function<Status(UniqueFd)>& on_listener);
+
+// Init's side: asks for the source of a mount, and receives it.
+Status RequestSource(const UniqueFd& socket, size_t index);
+StatusOr<UniqueFd> ReceiveSource(const UniqueFd& socket);
+// The runtime's side: waits for `expected`, and answers what init asks for before it with what
+// `open_source` gives, or its failure.
+Status ExpectServing(const UniqueFd& socket, Message expected,
+                     const std::function<StatusOr<UniqueFd>(size_t)>& open_source);
 
 // Sends kListener with the descriptor.
 Status SendListener(const UniqueFd& socket, const UniqueFd& listener);

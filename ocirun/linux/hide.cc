@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <set>
+
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
@@ -38,7 +40,9 @@ StatusOr<UniqueFd> EmptyFolder() {
 
 Status MaskPaths(const UniqueFd& root, const std::vector<std::string>& paths) {
   UniqueFd null, empty;
+  std::set<std::vector<std::string>> done;  // a path that stands twice is hidden once
   for (const std::string& path : paths) {
+    if (!done.insert(PathComponents(path)).second) continue;
     auto target = OpenInRoot(root, path, O_PATH);
     if (!target.ok()) {
       const int err = ErrnoOf(target.status());

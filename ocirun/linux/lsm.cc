@@ -16,11 +16,6 @@ bool HasAppArmor() {
   return enabled.ok() && !enabled->empty() && (*enabled)[0] == 'Y';
 }
 
-bool HasSelinux() {
-  struct statfs fs;
-  return ::statfs("/sys/fs/selinux", &fs) == 0 && fs.f_type == SELINUX_MAGIC;
-}
-
 // The module's own folder (Linux 5.8) works beside other modules; the old file belongs to the
 // first.
 Status WriteAttribute(const UniqueFd& proc, const std::string& module, const std::string& file,
@@ -31,6 +26,11 @@ Status WriteAttribute(const UniqueFd& proc, const std::string& module, const std
 }
 
 }  // namespace
+
+bool HasSelinux() {
+  struct statfs fs;
+  return ::statfs("/sys/fs/selinux", &fs) == 0 && fs.f_type == SELINUX_MAGIC;
+}
 
 Status CheckLabels(const oci::Process& process) {
   if (!process.apparmor_profile.empty() && !HasAppArmor())
@@ -45,6 +45,8 @@ Status CheckLabels(const oci::Process& process) {
 }
 
 Status SetExecLabels(const UniqueFd& proc, const oci::Process& process) {
+  if (process.apparmor_profile.empty() && process.selinux_label.empty()) return absl::OkStatus();
+  const Dumpable dumpable;
   if (!process.apparmor_profile.empty())
     RETURN_IF_ERROR(
         Annotate(WriteAttribute(proc, "apparmor", "exec", "exec " + process.apparmor_profile),
@@ -57,6 +59,7 @@ Status SetExecLabels(const UniqueFd& proc, const oci::Process& process) {
 
 Status SetKeyLabel(const UniqueFd& proc, const std::string& label) {
   if (label.empty()) return absl::OkStatus();
+  const Dumpable dumpable;
   return Annotate(WriteInProc(proc, "self/attr/keycreate", label),
                   fmt::format("set selinux label {:?} for keys", label));
 }

@@ -11,6 +11,10 @@
 
 namespace ocirun::linux_ {
 
+// Whether this host enforces or at least has SELinux. Where it has not, labels for mounts are left
+// out.
+bool HasSelinux();
+
 // Fails when a label is asked for and this host does not have its module: an unconfined container
 // must not pass for a confined one. To be called early, before anything is made.
 Status CheckLabels(const oci::Process& process);

@@ -176,9 +176,7 @@ StatusOr<MountOptions> ParseMountOptions(const oci::Mount& mount) {
     }
   }
   if (mount.type == "bind") out.bind = true;
-  if (out.bind && !out.superblock.empty() && !out.remount)
-    return InvalidArgument("a bind mount has no filesystem to take option {:?}",
-                           out.superblock.front());
+  if (out.bind && !out.remount) out.superblock.clear();  // mount(2) ignores them: MS_BIND
   if (out.id_map != IdMapScope::kNone && !out.bind)
     return InvalidArgument("an idmapped mount must be a bind mount");
   return out;

@@ -17,6 +17,7 @@
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 #include "ocirun/linux/idmap.h"
+#include "ocirun/linux/lsm.h"
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
 
@@ -69,14 +70,27 @@ Status CheckProc(const UniqueFd& target, const oci::Mount& mount, const UniqueFd
   return InvalidArgument("{:?} cannot be mounted because it is inside /proc", mount.destination);
 }
 
-// Opens `path` below the root as a place to mount a file on, making an empty file when missing.
-StatusOr<UniqueFd> FileTarget(const UniqueFd& root, const std::string& path) {
-  auto target = OpenInRoot(root, path, O_PATH);
-  if (target.ok() || ErrnoOf(target.status()) != ENOENT) return target;
-  const size_t slash = path.rfind('/');
-  RETURN_IF_ERROR(MakeDirsInRoot(root, path.substr(0, slash), 0755).status());
-  RETURN_IF_ERROR(OpenInRoot(root, path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0755).status());
-  return OpenInRoot(root, path, O_PATH);
+// Opens `path` below the root as a place to mount a file on, making an empty file when missing. A
+// link that leads nowhere yet is followed, inside the root, and what it points to is made.
+StatusOr<UniqueFd> FileTarget(const UniqueFd& root, std::string path) {
+  constexpr int kMaxLinks = 40;  // as the kernel's own limit, path_resolution(7)
+  for (int links = 0; links < kMaxLinks; ++links) {
+    auto target = OpenInRoot(root, path, O_PATH);
+    if (target.ok() || ErrnoOf(target.status()) != ENOENT) return target;
+    const size_t slash = path.rfind('/');
+    const std::string name = path.substr(slash + 1);
+    ASSIGN_OR_RETURN(const UniqueFd folder, MakeDirsInRoot(root, path.substr(0, slash), 0755));
+    std::array<char, PATH_MAX> text;
+    const ssize_t n = ::readlinkat(folder.get(), name.c_str(), text.data(), text.size());
+    if (n < 0) {
+      RETURN_IF_ERROR(
+          sys::OpenAt(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0755).status());
+      return sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW);
+    }
+    const std::string to(text.data(), static_cast<size_t>(n));
+    path = to[0] == '/' ? to : path.substr(0, slash + 1) + to;
+  }
+  return SysError(ELOOP, "open", path);
 }
 
 // The link itself as a place to mount on; without one, as any other target.
@@ -111,7 +125,7 @@ StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& op
   ASSIGN_OR_RETURN(const UniqueFd context, sys::FsOpen(mount.type));
   if (!mount.source.empty()) RETURN_IF_ERROR(sys::FsSetString(context, "source", mount.source));
   // SELinux: one context for every file of a filesystem that keeps none.
-  if (!label.empty() && Contains(kLabelled, mount.type))
+  if (!label.empty() && Contains(kLabelled, mount.type) && HasSelinux())
     RETURN_IF_ERROR(sys::FsSetString(context, "context", label));
   for (const std::string& option : options.superblock) {
     const size_t equals = option.find('=');
@@ -128,6 +142,15 @@ StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& op
   const Status created = sys::FsCreate(context);
   if (!created.ok()) return Annotate(created, mount.type + " " + sys::FsMessages(context));
   return sys::FsMount(context, 0);
+}
+
+// A tmpfs over a folder that is there has that folder's mode, unless it is told another (as runc).
+void InheritMode(const UniqueFd& root, const oci::Mount& mount, MountOptions* options) {
+  for (const std::string& option : options->superblock)
+    if (option.rfind("mode=", 0) == 0) return;
+  const auto target = OpenInRoot(root, mount.destination, O_PATH | O_DIRECTORY);
+  const auto st = target.ok() ? sys::Stat(*target) : target.status();
+  if (st.ok()) options->superblock.push_back(fmt::format("mode={:o}", st->st_mode & 07777));
 }
 
 StatusOr<UniqueFd> OpenSource(const oci::Mount& mount, const MountOptions& options) {
@@ -247,37 +270,30 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
 
 }  // namespace
 
-StatusOr<std::vector<UniqueFd>> OpenSources(const oci::Spec& spec, const UniqueFd& user_namespace) {
-  const oci::Linux& config = spec.linux;
-  const bool user = config.Find(oci::NamespaceType::kUser) != nullptr;
-  std::vector<UniqueFd> sources(spec.mounts.size());
-  for (size_t i = 0; i < spec.mounts.size(); ++i) {
-    const oci::Mount& mount = spec.mounts[i];
-    ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
-    const bool mapped = options.id_map != IdMapScope::kNone;
-    if (!options.bind || options.remount || !(user || mapped)) continue;
-    const auto open = [&]() -> StatusOr<UniqueFd> {
-      ASSIGN_OR_RETURN(const UniqueFd source, OpenSource(mount, options));
-      ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(source, options.recursive_bind));
-      if (mapped) RETURN_IF_ERROR(MapMount(tree, options, config, user_namespace));
-      return tree;
-    };
-    auto source = open();
-    if (!source.ok())
-      return Annotate(source.status(), fmt::format("mounting {:?} to rootfs at {:?}", mount.source,
-                                                   mount.destination));
-    sources[i] = std::move(*source);
-  }
-  return sources;
+bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config) {
+  const auto options = ParseMountOptions(mount);
+  if (!options.ok() || !options->bind || options->remount) return false;
+  return options->id_map != IdMapScope::kNone || config.Find(oci::NamespaceType::kUser) != nullptr;
+}
+
+StatusOr<UniqueFd> OpenSourceTree(const oci::Mount& mount, const oci::Linux& config,
+                                  const UniqueFd& user_namespace) {
+  ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
+  ASSIGN_OR_RETURN(const UniqueFd source, OpenSource(mount, options));
+  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(source, options.recursive_bind));
+  if (options.id_map != IdMapScope::kNone)
+    RETURN_IF_ERROR(MapMount(tree, options, config, user_namespace));
+  return tree;
 }
 
 Status MountInRoot(const MountContext& context, const oci::Mount& mount, const UniqueFd& source) {
-  ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
+  ASSIGN_OR_RETURN(MountOptions options, ParseMountOptions(mount));
   if (options.remount) return Remount(context.root, mount, options);
   if (options.bind) return MountBind(context.root, mount, options, source);
   if (mount.type == "cgroup" || mount.type == "cgroup2")
     return MountCgroups(context, mount, options);
   if (mount.type.empty()) return InvalidArgument("a mount that is no bind mount needs a type");
+  if (mount.type == "tmpfs") InheritMode(context.root, mount, &options);
   ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(context.root, mount));
   RETURN_IF_ERROR(CheckProc(target, mount, UniqueFd()));
   ASSIGN_OR_RETURN(const UniqueFd tree, NewFilesystem(mount, options, context.label));

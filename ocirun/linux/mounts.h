@@ -29,14 +29,19 @@ struct MountContext {
   bool cgroup_namespace = false;  // of its own
 };
 
-// Opens, one for each of spec.mounts, the trees that only the runtime may open or map: with a user
-// namespace the sources of bind mounts, which its root may be unable to reach, and always those of
-// idmapped mounts. The others stay invalid. `user_namespace` is the one that the container joins,
-// invalid if it makes one. Runs in the runtime, before the clone.
-StatusOr<std::vector<UniqueFd>> OpenSources(const oci::Spec& spec, const UniqueFd& user_namespace);
+// Whether the source of this mount is to be opened by the runtime rather than by init: idmapped
+// mounts always, and with a user namespace those of bind mounts, which its root may be unable to
+// reach.
+bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config);
 
-// Makes one mount of config.json below the root; missing targets are created. `source` is the
-// mount's element of OpenSources().
+// Opens such a source as a detached tree, mapped if the mount is. `user_namespace` is the one that
+// the container joins, invalid if it makes one. Runs in the runtime, in init's mount namespace:
+// what earlier mounts have put there counts.
+StatusOr<UniqueFd> OpenSourceTree(const oci::Mount& mount, const oci::Linux& config,
+                                  const UniqueFd& user_namespace);
+
+// Makes one mount of config.json below the root; missing targets are created. `source` is
+// what OpenSourceTree() gave, or invalid.
 Status MountInRoot(const MountContext& context, const oci::Mount& mount, const UniqueFd& source);
 
 }  // namespace ocirun::linux_

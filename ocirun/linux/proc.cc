@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/prctl.h>
 #include <sys/statfs.h>
 
 #include "base/sys/file.h"
@@ -20,6 +21,9 @@ StatusOr<UniqueFd> OpenProc() {
     return FailedPrecondition("/proc of the host is not a procfs");
   return proc;
 }
+
+Dumpable::Dumpable() { ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); }
+Dumpable::~Dumpable() { ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
 StatusOr<UniqueFd> OpenInProc(const UniqueFd& proc, const std::string& path, int flags) {
   return sys::OpenAt2(proc, path, static_cast<uint64_t>(flags),

@@ -19,6 +19,17 @@ namespace ocirun::linux_ {
 // the process that asks, as the pid namespace of this mount numbers it.
 StatusOr<UniqueFd> OpenProc();
 
+// Files of a process that is not dumpable belong to the host's root, so that the root of a user
+// namespace can't write its own (proc(5)). While one of these lives the calling process is
+// dumpable.
+class Dumpable {
+ public:
+  Dumpable();
+  ~Dumpable();
+  Dumpable(const Dumpable&) = delete;
+  Dumpable& operator=(const Dumpable&) = delete;
+};
+
 // Opens `path` below `proc` without following links other than /proc's own "self", and without
 // leaving that one procfs.
 StatusOr<UniqueFd> OpenInProc(const UniqueFd& proc, const std::string& path, int flags);

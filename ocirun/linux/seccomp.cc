@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -113,35 +114,40 @@ constexpr struct {
               {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", kWaitKillable}};
 
 StatusOr<unsigned> Flags(const oci::Seccomp& profile) {
+  // Without a word about it, the mitigations against speculation that a filter brings are left out:
+  // they cost every process of the container, and the kernel itself no longer asks for them (5.16).
+  if (!profile.flags.has_value() && !Notifies(profile)) return SECCOMP_FILTER_FLAG_SPEC_ALLOW;
   unsigned flags = 0;
-  for (const std::string& name : profile.flags) {
+  for (const std::string& name : profile.flags.value_or(std::vector<std::string>())) {
     const auto* found = std::find_if(std::begin(kFlags), std::end(kFlags),
                                      [&](const auto& entry) { return entry.name == name; });
     if (found == std::end(kFlags))
       return InvalidArgument("linux.seccomp.flags: unknown flag {:?}", name);
     flags |= found->flag;
   }
+  // A process of one thread has nobody to synchronise with.
+  flags &= ~unsigned{SECCOMP_FILTER_FLAG_TSYNC};
   if (!Notifies(profile)) {
     if ((flags & kWaitKillable) != 0)
       return InvalidArgument("linux.seccomp.flags: {} needs a rule with SCMP_ACT_NOTIFY",
                              "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
     return flags;
   }
-  // The two can't go together, and a process of one thread has nobody to synchronise with.
-  return (flags & ~unsigned{SECCOMP_FILTER_FLAG_TSYNC}) | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  return flags | SECCOMP_FILTER_FLAG_NEW_LISTENER;
 }
 
-// The listener's descriptor is sent by sendmsg(2) after the filter is in force and before anybody
-// can answer for it.
+// The listener's descriptor is sent by sendmsg(2), and a warning written, after the filter is in
+// force and before anybody can answer for it.
 Status CheckNotify(const oci::Seccomp& profile) {
   constexpr std::string_view kNotify = "SCMP_ACT_NOTIFY";
   if (profile.default_action == kNotify)
     return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY cannot be used as default action");
   for (const oci::SeccompRule& rule : profile.syscalls)
-    if (rule.action == kNotify &&
-        std::find(rule.names.begin(), rule.names.end(), "sendmsg") != rule.names.end())
-      return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the {} syscall",
-                             "sendmsg");
+    for (const char* name : {"sendmsg", "write"})
+      if (rule.action == kNotify &&
+          std::find(rule.names.begin(), rule.names.end(), name) != rule.names.end())
+        return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the {} syscall",
+                               name);
   if (Notifies(profile) && profile.listener_path.empty())
     return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath");
   return absl::OkStatus();
@@ -336,6 +342,7 @@ StatusOr<UniqueFd> LoadSeccomp(const SeccompFilter& filter) {
   program.len = static_cast<unsigned short>(filter.bpf.size() / sizeof(sock_filter));
   // The kernel copies the instructions and does not write to them.
   program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(filter.bpf.data()));
+  Debug("seccomp filter flags: {}", filter.flags);
   const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program);
   if (result < 0) return SysError(errno, "seccomp");
   if ((filter.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) return UniqueFd();

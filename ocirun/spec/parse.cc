@@ -78,11 +78,22 @@ StatusOr<Root> ParseRoot(const JsonView& view, const std::string& bundle) {
   return root;
 }
 
+// A destination that names its place on the host, below the root, is taken as that place (as runc).
+void StripRoot(const std::string& root, std::string* destination) {
+  if (root != "/" && destination->rfind(root + "/", 0) == 0) destination->erase(0, root.size());
+}
+
+constexpr uint32_t kSchedDeadline = 6;  // SCHED_DEADLINE, linux/sched.h
+
 Status CheckAcross(const JsonView& root, const Spec& spec) {
   if (!spec.hostname.empty() && spec.linux.Find(NamespaceType::kUts) == nullptr)
     return root.Get("hostname")->Bad("needs a uts namespace, or it would rename the host");
   if (!spec.domainname.empty() && spec.linux.Find(NamespaceType::kUts) == nullptr)
     return root.Get("domainname")->Bad("needs a uts namespace, or it would rename the host");
+  // The kernel lets a deadline task run on all CPUs or none.
+  if (spec.process.has_value() && spec.process->scheduler.has_value() &&
+      spec.process->scheduler->policy == kSchedDeadline && !spec.linux.resources.cpu.cpus.empty())
+    return root.Get("process")->Bad("process scheduler can't be used together with AllowedCPUs");
   if (spec.linux.Find(NamespaceType::kMount) == nullptr &&
       !(spec.linux.masked_paths.empty() && spec.linux.readonly_paths.empty()))
     return root.Get("linux")->Bad(
@@ -112,6 +123,7 @@ StatusOr<Spec> Parse(std::string_view text, const std::string& bundle) {
   RETURN_IF_ERROR(ReadInto(view, "hooks", &spec.hooks, ParseHooks));
   RETURN_IF_ERROR(ReadStringMap(view, "annotations", &spec.annotations));
   RETURN_IF_ERROR(ReadInto(view, "linux", &spec.linux, ParseLinux));
+  for (Mount& mount : spec.mounts) StripRoot(spec.root.path, &mount.destination);
   RETURN_IF_ERROR(CheckAcross(view, spec));
   return spec;
 }

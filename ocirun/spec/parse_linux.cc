@@ -17,6 +17,7 @@ constexpr NamedNumber kMemoryModes[] = {{"MPOL_DEFAULT", 0},
                                         {"MPOL_LOCAL", 4},
                                         {"MPOL_PREFERRED_MANY", 5},
                                         {"MPOL_WEIGHTED_INTERLEAVE", 6}};
+constexpr int kDefaultPolicy = 0, kLocalPolicy = 4;
 constexpr NamedNumber kMemoryFlags[] = {{"MPOL_F_STATIC_NODES", 1u << 15},
                                         {"MPOL_F_RELATIVE_NODES", 1u << 14},
                                         {"MPOL_F_NUMA_BALANCING", 1u << 13}};
@@ -114,7 +115,8 @@ StatusOr<Seccomp> ParseSeccomp(const JsonView& view) {
   ASSIGN_OR_RETURN(seccomp.default_action, action.String());
   ASSIGN_OR_RETURN(seccomp.default_errno_ret, OptionalUInt32(view, "defaultErrnoRet"));
   ASSIGN_OR_RETURN(seccomp.architectures, StringsOf(view, "architectures"));
-  ASSIGN_OR_RETURN(seccomp.flags, StringsOf(view, "flags"));
+  RETURN_IF_ERROR(
+      ReadInto(view, "flags", &seccomp.flags, [](const JsonView& v) { return v.Strings(); }));
   RETURN_IF_ERROR(ReadList(view, "syscalls", &seccomp.syscalls, ParseSeccompRule));
   ASSIGN_OR_RETURN(seccomp.listener_path, StringOr(view, "listenerPath", ""));
   ASSIGN_OR_RETURN(seccomp.listener_metadata, StringOr(view, "listenerMetadata", ""));
@@ -188,15 +190,21 @@ Status ReadNetDevices(const JsonView& view, Linux* linux) {
 StatusOr<MemoryPolicy> ParseMemoryPolicy(const JsonView& view) {
   MemoryPolicy out;
   ASSIGN_OR_RETURN(const JsonView mode, view.Get("mode"));
-  ASSIGN_OR_RETURN(const uint64_t number, NumberOf(mode, kMemoryModes, "memory policy mode"));
+  if (!mode.present()) return mode.Bad("invalid memory policy mode: is missing");
+  ASSIGN_OR_RETURN(const uint64_t number,
+                   NumberOf(mode, kMemoryModes, "or invalid memory policy mode"));
   out.mode = static_cast<int>(number);
   ASSIGN_OR_RETURN(const uint64_t flags,
-                   FlagsOf(view, "flags", kMemoryFlags, "memory policy flag"));
+                   FlagsOf(view, "flags", kMemoryFlags, "or invalid memory policy flag"));
   out.flags = static_cast<unsigned>(flags);
   ASSIGN_OR_RETURN(const std::string nodes, StringOr(view, "nodes", ""));
   auto numbers = ParseNumberList(nodes);
-  if (!numbers.ok()) return view.Get("nodes")->Bad(MessageOf(numbers.status()));
+  if (!numbers.ok())
+    return view.Get("nodes")->Bad("invalid memory policy node: " + MessageOf(numbers.status()));
   out.nodes = std::move(*numbers);
+  // set_mempolicy(2): what the kernel would call an invalid argument.
+  if ((out.mode == kDefaultPolicy || out.mode == kLocalPolicy) && !out.nodes.empty())
+    return view.Bad(fmt::format("mode requires 0 nodes but got {}", out.nodes.size()));
   return out;
 }
 

@@ -206,7 +206,8 @@ struct Seccomp {
   std::string default_action;
   std::optional<uint32_t> default_errno_ret;
   std::vector<std::string> architectures;  // SCMP_ARCH_X86_64
-  std::vector<std::string> flags;          // SECCOMP_FILTER_FLAG_LOG
+  // SECCOMP_FILTER_FLAG_LOG; absent is not the same as none: the runtime chooses.
+  std::optional<std::vector<std::string>> flags;
   std::vector<SeccompRule> syscalls;
   std::string listener_path, listener_metadata;  // where SCMP_ACT_NOTIFY's descriptor goes
 };
