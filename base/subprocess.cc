@@ -16,8 +16,6 @@
 namespace ocirun {
 namespace {
 
-constexpr size_t kMaxOutput = 64u << 10;
-
 struct Pipe {
   UniqueFd read, write;
 };
@@ -76,11 +74,11 @@ StatusOr<pid_t> Spawn(const Command& command, const Pipe& in, const Pipe& out, c
 }
 
 // Reads what is there; false at the end of the stream.
-bool Drain(const UniqueFd& fd, std::string* out) {
+bool Drain(const UniqueFd& fd, size_t limit, std::string* out) {
   std::array<char, 4096> buffer;
   const ssize_t n = sys::RetryEintr([&] { return ::read(fd.get(), buffer.data(), buffer.size()); });
   if (n <= 0) return false;
-  const size_t room = kMaxOutput - std::min(kMaxOutput, out->size());
+  const size_t room = limit - std::min(limit, out->size());
   out->append(buffer.data(), std::min(room, static_cast<size_t>(n)));
   return true;
 }
@@ -107,8 +105,10 @@ bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const UniqueFd
                     {in->write.get(), POLLOUT, 0}};
     const int ready = sys::RetryEintr([&] { return ::poll(fds, 4, Remaining(deadline)); });
     if (ready == 0) return false;
-    if (fds[1].revents != 0 && !Drain(out->read, &result->output)) out->read.Reset();
-    if (fds[2].revents != 0 && !Drain(err->read, &result->error_output)) err->read.Reset();
+    if (fds[1].revents != 0 && !Drain(out->read, command.max_output, &result->output))
+      out->read.Reset();
+    if (fds[2].revents != 0 && !Drain(err->read, command.max_output, &result->error_output))
+      err->read.Reset();
     if (fds[3].revents != 0) {
       const ssize_t n = ::write(in->write.get(), left.data(), left.size());
       if (n > 0) left.remove_prefix(static_cast<size_t>(n));

@@ -17,13 +17,12 @@ struct Command {
   std::string input;  // given on stdin, which then ends
   std::string cwd;    // empty: inherited
   std::optional<std::chrono::milliseconds> timeout;
+  size_t max_output = 64u << 10;  // bytes kept of each stream; the rest is read and dropped
 };
 
 struct CommandResult {
-  int wait_status = 0;  // as of waitpid(2)
-  std::string
-      output;  // stdout and stderr as they came, at most 64 KiB; the rest is read and dropped
-  std::string error_output;
+  int wait_status = 0;               // as of waitpid(2)
+  std::string output, error_output;  // stdout and stderr as they came
 };
 
 // Runs a program to its end, with pipes on its three standard descriptors. Safe in a program with

@@ -56,6 +56,11 @@ class V1Manager : public Manager {
   Status SetMemoryLimit(int64_t limit);
   Status SetCpu(const oci::CpuResources& cpu);
   Status SetCpuTime(const oci::CpuResources& cpu);
+  struct CpuLimit {
+    const char *file, *property;
+    std::string value;
+  };
+  Status SetInAnyOrder(const std::vector<CpuLimit>& limits);
   Status SetLimits(const oci::Resources& resources);
   Status SetNetwork(const oci::NetworkResources& network);
   Status SetBlockIo(const oci::BlockIo& io);
@@ -181,11 +186,7 @@ Status V1Manager::SetMemory(const oci::MemoryResources& memory) {
 // The kernel refuses what would exceed the parent's share, or a burst above the quota, at every
 // step, so a value that is refused is tried again when the others are in place.
 Status V1Manager::SetCpuTime(const oci::CpuResources& cpu) {
-  struct Limit {
-    const char *file, *property;
-    std::string value;
-  };
-  std::vector<Limit> limits;
+  std::vector<CpuLimit> limits;
   if (cpu.burst.has_value())
     limits.push_back({"cpu.cfs_burst_us", "linux.resources.cpu.burst", std::to_string(*cpu.burst)});
   if (cpu.period.value_or(0) != 0)
@@ -193,8 +194,20 @@ Status V1Manager::SetCpuTime(const oci::CpuResources& cpu) {
         {"cpu.cfs_period_us", "linux.resources.cpu.period", std::to_string(*cpu.period)});
   if (cpu.quota.value_or(0) != 0)
     limits.push_back({"cpu.cfs_quota_us", "linux.resources.cpu.quota", std::to_string(*cpu.quota)});
-  std::vector<Limit> refused;
-  for (const Limit& limit : limits) {
+  RETURN_IF_ERROR(SetInAnyOrder(limits));
+  limits.clear();
+  if (cpu.realtime_period.value_or(0) != 0)
+    limits.push_back({"cpu.rt_period_us", "linux.resources.cpu.realtimePeriod",
+                      std::to_string(*cpu.realtime_period)});
+  if (cpu.realtime_runtime.value_or(0) != 0)
+    limits.push_back({"cpu.rt_runtime_us", "linux.resources.cpu.realtimeRuntime",
+                      std::to_string(*cpu.realtime_runtime)});
+  return SetInAnyOrder(limits);
+}
+
+Status V1Manager::SetInAnyOrder(const std::vector<CpuLimit>& limits) {
+  std::vector<CpuLimit> refused;
+  for (const CpuLimit& limit : limits) {
     const Status set = Write("cpu", limit.file, limit.value, limit.property);
     if (ErrnoOf(set) == EINVAL) {
       refused.insert(refused.begin(), limit);
@@ -202,7 +215,7 @@ Status V1Manager::SetCpuTime(const oci::CpuResources& cpu) {
       RETURN_IF_ERROR(set);
     }
   }
-  for (const Limit& limit : refused)
+  for (const CpuLimit& limit : refused)
     RETURN_IF_ERROR(Write("cpu", limit.file, limit.value, limit.property));
   return absl::OkStatus();
 }
@@ -212,12 +225,6 @@ Status V1Manager::SetCpu(const oci::CpuResources& cpu) {
     RETURN_IF_ERROR(WriteIf(cpu.shares, "cpu", "cpu.shares", "linux.resources.cpu.shares"));
   RETURN_IF_ERROR(SetCpuTime(cpu));
   RETURN_IF_ERROR(WriteIf(cpu.idle, "cpu", "cpu.idle", "linux.resources.cpu.idle"));
-  if (cpu.realtime_period.value_or(0) != 0)
-    RETURN_IF_ERROR(WriteIf(cpu.realtime_period, "cpu", "cpu.rt_period_us",
-                            "linux.resources.cpu.realtimePeriod"));
-  if (cpu.realtime_runtime.value_or(0) != 0)
-    RETURN_IF_ERROR(WriteIf(cpu.realtime_runtime, "cpu", "cpu.rt_runtime_us",
-                            "linux.resources.cpu.realtimeRuntime"));
   if (!cpu.cpus.empty())
     RETURN_IF_ERROR(Write("cpuset", "cpuset.cpus", cpu.cpus, "linux.resources.cpu.cpus"));
   if (!cpu.mems.empty())

@@ -115,7 +115,9 @@ StatusOr<int> Ps(const Global& global, const std::string& id, const std::string&
     RETURN_IF_ERROR(Print(Json(pids).dump()));
     return 0;
   }
-  Command ps{.path = "/bin/ps", .args = {"ps"}, .env = {"PATH=/usr/bin:/bin"}};
+  // A line for every process of the host.
+  Command ps{
+      .path = "/bin/ps", .args = {"ps"}, .env = {"PATH=/usr/bin:/bin"}, .max_output = kMaxTextFile};
   if (ps_args.empty()) {
     ps.args.emplace_back("-ef");
   } else {

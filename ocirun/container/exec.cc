@@ -76,11 +76,14 @@ Status RunInContainer(ExecContext* c) {
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
   RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
-  Debug("exec: entering the container");
+  // In runc's words, as init's.
+  Debug("nsexec container setup: entering the container");
+  Debug("child process in init()");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
   const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
+  Debug("nsexec: affinity: {}", linux_::CpuAffinityText());
   RETURN_IF_ERROR(cgroup::Enter(c->cgroups));
   if (affinity.final.empty())
     IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
@@ -105,6 +108,7 @@ Status RunInContainer(ExecContext* c) {
   ASSIGN_OR_RETURN(const std::string path,
                    linux_::FindExecutable(c->process.args[0], c->process.env));
   RETURN_IF_ERROR(init::Become({c->process, c->seccomp, c->proc, c->parent, c->preserve_fds}));
+  Debug("setns_init: about to exec {}", path);
   return init::Execute(c->process, path);
 }
 

@@ -39,7 +39,11 @@ Status FailureOf(const std::string& packet) {
 
 Status SendMessage(const UniqueFd& socket, Message message) {
   const char letter = static_cast<char>(message);
-  return sys::Send(socket, {&letter, 1});
+  const Status sent = sys::Send(socket, {&letter, 1});
+  if (ErrnoOf(sent) != EPIPE) return sent;
+  // The other side has ended, and its last words are still to be read.
+  ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+  return FailureOf(packet);
 }
 
 Status SendFailure(const UniqueFd& socket, const Status& failure) {

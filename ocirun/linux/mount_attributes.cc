@@ -7,6 +7,10 @@
 #include "base/path.h"
 #include "base/sys/mount.h"
 
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
 namespace ocirun::linux_ {
 namespace {
 
@@ -52,7 +56,15 @@ Status Remount(const UniqueFd& mount, uint64_t set, uint64_t clear) {
 }
 
 Status SetAll(const UniqueFd& mount, const MountAttributes& a) {
-  if (a.set != 0 || a.clear != 0) RETURN_IF_ERROR(sys::MountSetAttr(mount, false, a.set, a.clear));
+  if (a.set != 0 || a.clear != 0 || a.clear_if_allowed != 0) {
+    Status status = sys::MountSetAttr(mount, false, a.set, a.clear | a.clear_if_allowed);
+    // The kernel locks all but this one.
+    constexpr uint64_t kNeverLocked = MOUNT_ATTR_NOSYMFOLLOW;
+    if (ErrnoOf(status) == EPERM && a.clear_if_allowed != 0)
+      status =
+          sys::MountSetAttr(mount, false, a.set, a.clear | (a.clear_if_allowed & kNeverLocked));
+    RETURN_IF_ERROR(status);
+  }
   if (a.recursive_set != 0 || a.recursive_clear != 0)
     RETURN_IF_ERROR(sys::MountSetAttr(mount, true, a.recursive_set, a.recursive_clear));
   return absl::OkStatus();
@@ -61,7 +73,7 @@ Status SetAll(const UniqueFd& mount, const MountAttributes& a) {
 Status SetAllByRemount(const UniqueFd& mount, const MountAttributes& a) {
   if (a.recursive_set != 0 || a.recursive_clear != 0)
     return Unsupported("recursive mount options need a newer kernel (mount_setattr, Linux 5.12)");
-  return Remount(mount, a.set, a.clear);
+  return Remount(mount, a.set, a.clear | a.clear_if_allowed);
 }
 
 }  // namespace

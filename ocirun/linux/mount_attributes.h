@@ -12,7 +12,10 @@
 namespace ocirun::linux_ {
 
 struct MountAttributes {
-  uint64_t set = 0, clear = 0;                      // MOUNT_ATTR_* of the mount itself
+  uint64_t set = 0, clear = 0;  // MOUNT_ATTR_* of the mount itself
+  // What is to be cleared if that is allowed: in a user namespace the attributes that the host gave
+  // a mount are locked (mount_namespaces(7)).
+  uint64_t clear_if_allowed = 0;
   uint64_t recursive_set = 0, recursive_clear = 0;  // of it and of all below it
 };
 

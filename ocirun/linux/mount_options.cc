@@ -65,7 +65,18 @@ void Apply(uint64_t set, uint64_t clear, uint64_t* all_set, uint64_t* all_clear)
   *all_clear = (*all_clear & ~set) | clear;
 }
 
+// Of the mount itself a kind of access time is chosen or not; to choose none of them ("atime",
+// "norelatime") leaves what is there, as mount(8) does.
+bool ParseAccessTime(std::string_view option, MountOptions* out) {
+  if (option == "noatime") out->access_time = MOUNT_ATTR_NOATIME;
+  if (option == "relatime") out->access_time = MOUNT_ATTR_RELATIME;
+  if (option == "strictatime") out->access_time = MOUNT_ATTR_STRICTATIME;
+  return option == "atime" || option == "norelatime" || option == "nostrictatime" ||
+         option == "noatime" || option == "relatime" || option == "strictatime";
+}
+
 bool ParseAttribute(std::string_view option, MountOptions* out) {
+  if (ParseAccessTime(option, out)) return true;
   for (const auto& attribute : kAttributes) {
     if (attribute.name == option) {
       Apply(attribute.set, attribute.clear, &out->set, &out->clear);

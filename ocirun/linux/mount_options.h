@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ enum class LinkHandling { kFollow, kKeep, kCopy };
 // A mount's options, sorted by what they are (config.md#mounts).
 struct MountOptions {
   uint64_t set = 0, clear = 0;                      // MOUNT_ATTR_* of the mount itself
+  std::optional<uint64_t> access_time;              // MOUNT_ATTR_NOATIME, _RELATIME, _STRICTATIME
   uint64_t recursive_set = 0, recursive_clear = 0;  // the same below it, too (rro, ...)
   std::vector<uint64_t> propagation;                // MS_PRIVATE, ..., with MS_REC
   bool bind = false, recursive_bind = false;

@@ -21,6 +21,10 @@
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
 
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
 namespace ocirun::linux_ {
 namespace {
 
@@ -33,7 +37,21 @@ bool Contains(const List& list, std::string_view word) {
 }
 
 MountAttributes AttributesOf(const MountOptions& options) {
-  return {options.set, options.clear, options.recursive_set, options.recursive_clear};
+  MountAttributes out{.set = options.set,
+                      .clear = options.clear,
+                      .recursive_set = options.recursive_set,
+                      .recursive_clear = options.recursive_clear};
+  // The access times are one choice: whoever makes a part of it makes it whole.
+  if (options.access_time.has_value() || (options.set & MOUNT_ATTR_NODIRATIME) != 0) {
+    out.set |= options.access_time.value_or(MOUNT_ATTR_RELATIME);
+    out.clear |= MOUNT_ATTR__ATIME | (MOUNT_ATTR_NODIRATIME & ~options.set);
+  }
+  // A bind mount with options has those and no others of its source's; without any it is as its
+  // source is.
+  constexpr uint64_t kAll = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                            MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+  if (options.bind && (out.set != 0 || out.clear != 0)) out.clear_if_allowed = kAll & ~out.set;
+  return out;
 }
 
 // Files in /proc that may be covered by a bind mount (lxcfs does it); anything else there could
@@ -270,6 +288,22 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
 
 }  // namespace
 
+bool IsReadOnlyLater(const oci::Mount& mount) {
+  const auto options = ParseMountOptions(mount);
+  return mount.type == "tmpfs" && options.ok() && !options->bind && !options->remount &&
+         (options->set & MOUNT_ATTR_RDONLY) != 0;
+}
+
+Status FinishReadOnly(const UniqueFd& root, const std::vector<oci::Mount>& mounts) {
+  for (const oci::Mount& mount : mounts) {
+    if (!IsReadOnlyLater(mount)) continue;
+    ASSIGN_OR_RETURN(const UniqueFd target, OpenInRoot(root, mount.destination, O_PATH));
+    RETURN_IF_ERROR(Annotate(ChangeAttributes(target, {.set = MOUNT_ATTR_RDONLY}),
+                             fmt::format("making {:?} read-only", mount.destination)));
+  }
+  return absl::OkStatus();
+}
+
 bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config) {
   const auto options = ParseMountOptions(mount);
   if (!options.ok() || !options->bind || options->remount) return false;
@@ -302,7 +336,9 @@ Status MountInRoot(const MountContext& context, const oci::Mount& mount, const U
     ASSIGN_OR_RETURN(const UniqueFd from, OpenInRoot(target, ".", O_RDONLY | O_DIRECTORY));
     RETURN_IF_ERROR(Annotate(CopyTree(from, tree), "tmpcopyup"));
   }
-  RETURN_IF_ERROR(Attach(tree, target, AttributesOf(options)));
+  MountAttributes attributes = AttributesOf(options);
+  if (IsReadOnlyLater(mount)) attributes.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  RETURN_IF_ERROR(Attach(tree, target, attributes));
   return SetPropagation(tree, options);
 }
 

@@ -40,6 +40,11 @@ bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config);
 StatusOr<UniqueFd> OpenSourceTree(const oci::Mount& mount, const oci::Linux& config,
                                   const UniqueFd& user_namespace);
 
+// A read-only tmpfs takes the mount points and devices that are made in it first: MountInRoot()
+// leaves it writable, and FinishReadOnly() is called when all is made.
+bool IsReadOnlyLater(const oci::Mount& mount);
+Status FinishReadOnly(const UniqueFd& root, const std::vector<oci::Mount>& mounts);
+
 // Makes one mount of config.json below the root; missing targets are created. `source` is
 // what OpenSourceTree() gave, or invalid.
 Status MountInRoot(const MountContext& context, const oci::Mount& mount, const UniqueFd& source);

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <climits>
 
 namespace ocirun::linux_ {
@@ -60,6 +61,12 @@ Status SetCpuAffinity(const std::vector<unsigned>& cpus) {
   if (!cpus.empty() && SetAffinity(BitMap(cpus)) < 0)
     return SysError(errno, "sched_setaffinity", "process.execCPUAffinity");
   return absl::OkStatus();
+}
+
+std::string CpuAffinityText() {
+  std::array<unsigned long, 1024> map{};
+  if (::syscall(SYS_sched_getaffinity, 0, sizeof map, map.data()) < 0) return "unknown";
+  return fmt::format("{:#x}", map[0]);
 }
 
 Status ResetCpuAffinity() {

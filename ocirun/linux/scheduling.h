@@ -5,6 +5,7 @@
 // later. Each error names the property of config.json.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -18,6 +19,8 @@ Status SetScheduler(const oci::Scheduler& scheduler);
 Status SetIoPriority(const oci::IoPriority& priority);
 // sched_setaffinity(2); nothing to do for an empty list.
 Status SetCpuAffinity(const std::vector<unsigned>& cpus);
+// The CPUs of the calling thread as a number, "0x3"; of more than 64 CPUs the lowest 64.
+std::string CpuAffinityText();
 // Lets the thread run everywhere again, within its cpuset: an affinity that the caller of the
 // runtime had must not narrow what the container's cpuset allows.
 Status ResetCpuAffinity();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "ocirun/spec/fields.h"
 
 namespace ocirun::oci {
@@ -22,7 +24,9 @@ StatusOr<DeviceRule> ParseDeviceRule(const JsonView& view) {
   ASSIGN_OR_RETURN(rule.minor, number("minor"));
   ASSIGN_OR_RETURN(rule.access, StringOr(view, "access", "rwm"));
   if (rule.access.empty()) rule.access = "rwm";
-  if (rule.access.find_first_not_of("rwm") != std::string::npos)
+  // runc lets an "a" pass, which stands for nothing.
+  rule.access.erase(std::remove(rule.access.begin(), rule.access.end(), 'a'), rule.access.end());
+  if (rule.access.empty() || rule.access.find_first_not_of("rwm") != std::string::npos)
     return view.Get("access")->Bad("must be made of r, w and m");
   return rule;
 }
