@@ -2,6 +2,7 @@
 #include "ocirun/cgroup/manager.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -32,34 +33,45 @@ std::string FolderIn(const Hierarchy& hierarchy, const std::string& proc_cgroup,
   return Join(Join(hierarchy.mount_point, own), cgroups_path.empty() ? id : cgroups_path);
 }
 
+// Whether the caller may make the folder: the deepest that is there must be his to write to.
+bool MayMake(const Place& place) {
+  std::string folder = place.folder;
+  while (folder.size() > place.mount_point.size() && !PathExists(folder))
+    folder.erase(folder.rfind('/'));
+  return ::access(folder.c_str(), W_OK) == 0;
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hierarchies,
                                               const std::string& proc_cgroup,
                                               const std::string& cgroups_path,
-                                              const std::string& id) {
+                                              const std::string& id, Tolerance tolerance) {
   const std::vector<std::string> parts = PathComponents(cgroups_path);
   if (std::find(parts.begin(), parts.end(), "..") != parts.end())
     return InvalidArgument("linux.cgroupsPath: {:?} must not hold \"..\"", cgroups_path);
   std::vector<Place> places;
   for (const Hierarchy& hierarchy : hierarchies) {
     // Hybrid: the controllers are on v1; v2 has none, and holds the processes together.
-    places.push_back({hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
-                      hierarchy.controllers, hierarchy.v2});
+    Place place{hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
+                hierarchy.controllers, hierarchy.v2};
+    if (tolerance == Tolerance::kNone || MayMake(place)) places.push_back(std::move(place));
   }
   if (std::any_of(places.begin(), places.end(), [](const Place& place) { return !place.v2; }))
     return NewV1Manager(std::move(places));
-  if (hierarchies.empty()) return FailedPrecondition("this host has no cgroups mounted");
-  const Hierarchy& unified = hierarchies.front();
-  return NewV2Manager(
-      {unified.mount_point, FolderIn(unified, proc_cgroup, cgroups_path, id), {}, true});
+  // What is left of a hybrid host is of no use alone: its controllers are elsewhere.
+  const bool only_v2 = std::all_of(hierarchies.begin(), hierarchies.end(),
+                                   [](const Hierarchy& hierarchy) { return hierarchy.v2; });
+  if (!places.empty() && only_v2) return NewV2Manager(std::move(places.front()));
+  if (tolerance == Tolerance::kSkipForbidden) return NewNoManager();
+  return FailedPrecondition("this host has no cgroups mounted");
 }
 
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
-                                                  const std::string& id) {
+                                                  const std::string& id, Tolerance tolerance) {
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
-  return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id);
+  return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id, tolerance);
 }
 
 std::vector<std::string> HugepageSizes() {
@@ -104,6 +116,7 @@ StatusOr<std::string> CheckSubCgroup(const std::string& path) {
 }
 
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view) {
+  if (view.empty()) return NewNoManager();
   if (view.size() == 1 && view.begin()->first.empty())
     return NewV2Manager({view.begin()->second, view.begin()->second, {}, true});
   std::vector<Place> places;

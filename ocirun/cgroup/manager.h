@@ -66,15 +66,20 @@ class Manager {
   [[nodiscard]] virtual std::map<std::string, std::string> View() const = 0;
 };
 
+// What to do about hierarchies that the caller may not write to: an ordinary user, or the root of a
+// container, has none of his own unless they were handed to him. A limit that needs one is refused.
+enum class Tolerance { kNone, kSkipForbidden };
+
 // `hierarchies` and `proc_cgroup` describe the host (FindHierarchies, /proc/self/cgroup). The path
 // must not hold "..". Makes nothing yet.
 StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hierarchies,
                                               const std::string& proc_cgroup,
                                               const std::string& cgroups_path,
-                                              const std::string& id);
+                                              const std::string& id,
+                                              Tolerance tolerance = Tolerance::kNone);
 // The same for this host.
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
-                                                  const std::string& id);
+                                                  const std::string& id, Tolerance tolerance);
 // For a container that exists: the folders that View() told when it was made.
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view);
 

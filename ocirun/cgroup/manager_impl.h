@@ -41,5 +41,7 @@ StatusOr<std::string> CheckSubCgroup(const std::string& path);
 
 std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places);
 std::unique_ptr<Manager> NewV2Manager(Place place);
+// For a container in no cgroup of its own: everything that needs one is refused by name.
+std::unique_ptr<Manager> NewNoManager();
 
 }  // namespace ocirun::cgroup

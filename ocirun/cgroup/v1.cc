@@ -50,7 +50,6 @@ class V1Manager : public Manager {
                              : absl::OkStatus();
   }
   Status InheritCpuset(const Place& place);
-  void DropUnusableUnified();
   Status SetMemory(const oci::MemoryResources& memory);
   Status SetMemoryAndSwap(const oci::MemoryResources& memory);
   Status SetMemoryLimit(int64_t limit);
@@ -76,7 +75,6 @@ Status V1Manager::Create() {
     for (const std::string& folder : made)
       IgnoreError(RemoveCgroup(folder), "undoing: the first error is the one to report");
   });
-  DropUnusableUnified();
   for (const Place& place : places_) {
     if (PathExists(place.folder)) {
       ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ReadPids(place.folder, false));
@@ -93,15 +91,6 @@ Status V1Manager::Create() {
   if (IsFrozen()) return FailedPrecondition("container's cgroup unexpectedly frozen");
   remove.Release();
   return absl::OkStatus();
-}
-
-// The cgroup v2 of a hybrid host limits nothing, so a caller that may not use it (another
-// container's root, say) does without.
-void V1Manager::DropUnusableUnified() {
-  const auto unified =
-      std::find_if(places_.begin(), places_.end(), [](const Place& place) { return place.v2; });
-  if (unified != places_.end() && ::access(unified->mount_point.c_str(), W_OK) < 0)
-    places_.erase(unified);
 }
 
 // A new cpuset is empty and takes no process: every level below the root gets its parent's CPUs and
@@ -271,7 +260,8 @@ Status V1Manager::SetBlockIo(const oci::BlockIo& io) {
 }
 
 Status V1Manager::SetDevices(const std::vector<oci::DeviceRule>& rules) {
-  if (rules.empty() && FolderOf("devices").empty()) return absl::OkStatus();
+  // An ordinary user can't make devices anyway.
+  if (FolderOf("devices").empty() && (rules.empty() || ::geteuid() != 0)) return absl::OkStatus();
   for (const oci::DeviceRule& rule : WithDefaults(rules))
     RETURN_IF_ERROR(Write("devices", rule.allow ? "devices.allow" : "devices.deny",
                           FormatRule(rule), "linux.resources.devices"));

@@ -248,7 +248,9 @@ Status V2Manager::SetLimits(const oci::Resources& resources) {
 
 Status V2Manager::Set(const oci::Resources& resources) {
   RETURN_IF_ERROR(SetLimits(resources));
-  return AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
+  const Status devices = AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
+  // An ordinary user may not load the program, and can't make devices anyway.
+  return ::geteuid() != 0 && ErrnoOf(devices) == EPERM ? absl::OkStatus() : devices;
 }
 
 Status V2Manager::Update(const oci::Resources& resources) {

@@ -13,8 +13,11 @@
 
 namespace ocirun::cli {
 
+// /run/ocirun, or for an ordinary user a folder in $XDG_RUNTIME_DIR.
+std::string DefaultRoot();
+
 struct Global {
-  std::string root = "/run/ocirun";
+  std::string root;
   std::string log, log_format = "text", log_level = "info", rootless = "auto";
   bool debug = false, systemd_cgroup = false;
 

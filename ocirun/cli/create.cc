@@ -46,7 +46,9 @@ StatusOr<std::string> Absolute(const std::string& path) {
   return std::string(real.get());
 }
 
-StatusOr<container::CreateOptions> Finish(CreateFlags flags) {
+StatusOr<container::CreateOptions> Finish(const Global& global, CreateFlags flags) {
+  flags.options.tolerate_cgroups =
+      global.rootless == "true" || (global.rootless == "auto" && ::geteuid() != 0);
   ASSIGN_OR_RETURN(flags.options.bundle, Absolute(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;
@@ -61,7 +63,7 @@ void AddCreate(CLI::App* app, Action* run) {
   AddCreateFlags(command, flags.get());
   command->callback([flags, run] {
     *run = [flags](const Global& global) -> StatusOr<int> {
-      ASSIGN_OR_RETURN(const container::CreateOptions options, Finish(*flags));
+      ASSIGN_OR_RETURN(const container::CreateOptions options, Finish(global, *flags));
       RETURN_IF_ERROR(container::Create(global.store(), options).status());
       return 0;
     };
@@ -80,7 +82,7 @@ void AddRun(CLI::App* app, Action* run) {
   command->add_flag("--no-subreaper", flags->no_subreaper, "disable the use of the subreaper");
   command->callback([flags, run] {
     *run = [flags](const Global& global) -> StatusOr<int> {
-      ASSIGN_OR_RETURN(container::CreateOptions options, Finish(*flags));
+      ASSIGN_OR_RETURN(container::CreateOptions options, Finish(global, *flags));
       const container::Store store = global.store();
       if (flags->detach) {
         RETURN_IF_ERROR(container::Create(store, options).status());

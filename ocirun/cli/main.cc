@@ -37,7 +37,6 @@ LogLevel LevelOf(const Global& global) {
 
 Status CheckGlobal(const Global& global) {
   if (global.systemd_cgroup) return Unsupported("--systemd-cgroup: not supported");
-  if (global.rootless == "true") return Unsupported("--rootless=true: not supported");
   if (global.root.empty() || global.root[0] != '/')
     return InvalidArgument("--root must be an absolute path");
   return absl::OkStatus();
@@ -64,6 +63,7 @@ int Main(int argc, char** argv) {
                "ocirun");
   app.formatter(std::make_shared<HelpFormatter>());
   Global global;
+  global.root = DefaultRoot();
   Action action;
   AddGlobal(&app, &global);
   app.require_subcommand(1);

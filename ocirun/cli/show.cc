@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 
 #include "base/file.h"
@@ -58,7 +59,7 @@ std::string Table(const std::vector<OrderedJson>& containers) {
 StatusOr<int> List(const Global& global, const std::string& format, bool quiet) {
   const container::Store store = global.store();
   // The default folder comes with the first container; another one that is missing is a slip.
-  if (global.root != Global().root && !PathExists(global.root))
+  if (global.root != DefaultRoot() && !PathExists(global.root))
     return SysError(ENOENT, "open", global.root);
   ASSIGN_OR_RETURN(const std::vector<std::string> ids, store.List());
   std::vector<OrderedJson> containers;
@@ -132,6 +133,13 @@ StatusOr<int> Ps(const Global& global, const std::string& id, const std::string&
 }
 
 }  // namespace
+
+std::string DefaultRoot() {
+  const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
+  if (::geteuid() != 0 && runtime_dir != nullptr && *runtime_dir == '/')
+    return fmt::format("{}/ocirun", runtime_dir);
+  return "/run/ocirun";
+}
 
 Status Print(std::string_view text) {
   UniqueFd out(1);

@@ -2,6 +2,7 @@
 #include "ocirun/spec/spec.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -59,13 +60,46 @@ OrderedJson DefaultProcess() {
       {"noNewPrivileges", true}};
 }
 
-std::string DefaultSpec() {
-  const OrderedJson spec = {{"ociVersion", oci::kVersion},
-                            {"process", DefaultProcess()},
-                            {"root", {{"path", "rootfs"}, {"readonly", true}}},
-                            {"hostname", "ocirun"},
-                            {"mounts", DefaultMounts()},
-                            {"linux", DefaultLinux()}};
+// What an ordinary user can have: a user namespace in which he is root, no network namespace (which
+// nobody could connect), the host's /sys, and no limits.
+void MakeRootless(OrderedJson* spec) {
+  OrderedJson& linux_part = (*spec)["linux"];
+  linux_part.erase("resources");
+  OrderedJson namespaces = OrderedJson::array();
+  for (const OrderedJson& ns : linux_part["namespaces"])
+    if (ns["type"] != "network") namespaces.push_back(ns);
+  namespaces.push_back({{"type", "user"}});
+  linux_part["namespaces"] = namespaces;
+  linux_part["uidMappings"] =
+      OrderedJson::array({{{"containerID", 0}, {"hostID", ::geteuid()}, {"size", 1}}});
+  linux_part["gidMappings"] =
+      OrderedJson::array({{{"containerID", 0}, {"hostID", ::getegid()}, {"size", 1}}});
+  OrderedJson mounts = OrderedJson::array();
+  for (OrderedJson mount : (*spec)["mounts"]) {
+    if (mount["destination"].get<std::string>().rfind("/sys", 0) == 0) continue;
+    // Only his own group is mapped.
+    OrderedJson options = OrderedJson::array();
+    if (mount.contains("options"))
+      for (const OrderedJson& option : mount["options"])
+        if (option.get<std::string>().rfind("gid=", 0) != 0) options.push_back(option);
+    if (!options.empty()) mount["options"] = options;
+    mounts.push_back(mount);
+  }
+  mounts.push_back({{"destination", "/sys"},
+                    {"type", "none"},
+                    {"source", "/sys"},
+                    {"options", {"rbind", "nosuid", "noexec", "nodev", "ro"}}});
+  (*spec)["mounts"] = mounts;
+}
+
+std::string DefaultSpec(bool rootless) {
+  OrderedJson spec = {{"ociVersion", oci::kVersion},
+                      {"process", DefaultProcess()},
+                      {"root", {{"path", "rootfs"}, {"readonly", true}}},
+                      {"hostname", "ocirun"},
+                      {"mounts", DefaultMounts()},
+                      {"linux", DefaultLinux()}};
+  if (rootless) MakeRootless(&spec);
   return spec.dump(1, '\t') + "\n";
 }
 
@@ -83,13 +117,12 @@ void AddSpec(CLI::App* app, Action* run) {
                     "generate a configuration for a rootless container");
   command->callback([flags, run] {
     *run = [flags](const Global&) -> StatusOr<int> {
-      if (flags->rootless) return Unsupported("spec --rootless: not supported");
       const std::string path = flags->bundle + "/config.json";
       auto file = sys::Open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
       if (ErrnoOf(file.status()) == EEXIST)
         return Error(StatusCode::kAlreadyExists, "file {} exists. Remove it first", "config.json");
       if (!file.ok()) return file.status();
-      RETURN_IF_ERROR(sys::WriteAll(*file, DefaultSpec()));
+      RETURN_IF_ERROR(sys::WriteAll(*file, DefaultSpec(flags->rootless)));
       return 0;
     };
   });

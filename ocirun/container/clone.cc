@@ -45,7 +45,7 @@ class ChildrensNamespaces {
 
   Status Choose(const oci::Linux& config, const std::vector<JoinedNamespace>& joined) {
     for (const JoinedNamespace& ns : joined) {
-      // The helper of CloneInUserNamespace() enters that one, and the others before it.
+      // The helper of CloneAsSibling() enters that one, and the others before it.
       const bool helper = FindJoined(joined, NamespaceType::kUser) != nullptr;
       if (!helper && init::JoinedAtClone(ns.type, config)) RETURN_IF_ERROR(Enter(ns));
     }
@@ -79,11 +79,10 @@ class ChildrensNamespaces {
   std::vector<JoinedNamespace> own_;
 };
 
-// In the helper: enters the namespaces, the user namespace last, since what does not belong to it
-// can't be entered from inside; what can't be entered from outside (by an ordinary user) is tried
-// again. Then makes init there, as its own sibling, and tells the runtime init's number.
-Status CloneFromInside(const std::vector<JoinedNamespace>& joined, const oci::Linux& config,
-                       const UniqueFd& runtime, pid_t* pid) {
+// Enters the namespaces, the user namespace last, since what does not belong to it can't be entered
+// from inside; what can't be entered from outside (by an ordinary user) is tried again.
+Status EnterWithUserNamespace(const std::vector<JoinedNamespace>& joined,
+                              const oci::Linux& config) {
   std::vector<const JoinedNamespace*> refused;
   for (const JoinedNamespace& ns : joined) {
     if (ns.type == NamespaceType::kUser || !init::JoinedAtClone(ns.type, config)) continue;
@@ -95,34 +94,16 @@ Status CloneFromInside(const std::vector<JoinedNamespace>& joined, const oci::Li
   for (const JoinedNamespace* ns : refused)
     RETURN_IF_ERROR(Annotate(sys::SetNs(ns->fd, static_cast<int>(oci::NamespaceFlag(ns->type))),
                              oci::NamespaceName(ns->type)));
-  ASSIGN_OR_RETURN(*pid, sys::Clone(CloneFlags(config) | CLONE_PARENT, nullptr));
-  if (*pid == 0) return absl::OkStatus();
-  return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
+  return absl::OkStatus();
 }
 
-// New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
-// and come back: a helper enters, and what it clones becomes the runtime's child by CLONE_PARENT.
-// It starts in the container's cgroup v2, for its child to inherit: inside, it has no right to it.
-StatusOr<pid_t> CloneInUserNamespace(const std::vector<JoinedNamespace>& joined,
-                                     const oci::Linux& config, cgroup::Entry* cgroups) {
-  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t helper, cgroup::CloneInto(cgroups, 0));
-  if (helper == 0) {
-    sockets.first.Reset();
-    pid_t pid = -1;
-    const Status status = CloneFromInside(joined, config, sockets.second, &pid);
-    if (status.ok() && pid == 0) return 0;
-    if (!status.ok())
-      IgnoreError(init::SendFailure(sockets.second, status), "without an answer it fails as well");
-    ::_exit(0);
-  }
-  sys::ChildGuard guard(helper);
-  sockets.second.Reset();
-  ASSIGN_OR_RETURN(const std::string answer, sys::Receive(sockets.first, 4096));
-  pid_t pid = 0;
-  if (answer.size() != sizeof pid) return init::FailureOf(answer);
-  std::memcpy(&pid, answer.data(), sizeof pid);
-  return pid;
+// In the helper: enters, clones its own sibling, and tells the runtime its number.
+Status CloneSibling(const std::function<Status()>& enter, uint64_t flags, const UniqueFd& runtime,
+                    pid_t* pid) {
+  RETURN_IF_ERROR(enter());
+  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
+  if (*pid == 0) return absl::OkStatus();
+  return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
 }
 
 }  // namespace
@@ -149,12 +130,37 @@ const UniqueFd* FindJoined(const std::vector<JoinedNamespace>& joined, Namespace
   return nullptr;
 }
 
+StatusOr<pid_t> CloneAsSibling(const std::function<Status()>& enter, uint64_t flags,
+                               cgroup::Entry* cgroups) {
+  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
+  // It starts in the container's cgroup v2, for its child to inherit: inside, it has no right to
+  // it.
+  ASSIGN_OR_RETURN(const pid_t helper, cgroup::CloneInto(cgroups, 0));
+  if (helper == 0) {
+    sockets.first.Reset();
+    pid_t pid = -1;
+    const Status status = CloneSibling(enter, flags, sockets.second, &pid);
+    if (status.ok() && pid == 0) return 0;
+    if (!status.ok())
+      IgnoreError(init::SendFailure(sockets.second, status), "without an answer it fails as well");
+    ::_exit(0);
+  }
+  sys::ChildGuard guard(helper);
+  sockets.second.Reset();
+  ASSIGN_OR_RETURN(const std::string answer, sys::Receive(sockets.first, 4096));
+  pid_t pid = 0;
+  if (answer.size() != sizeof pid) return init::FailureOf(answer);
+  std::memcpy(&pid, answer.data(), sizeof pid);
+  return pid;
+}
+
 StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedNamespace>& joined,
                           cgroup::Entry* cgroups) {
   ChildrensNamespaces chosen;
   RETURN_IF_ERROR(chosen.Choose(config, joined));
   auto pid = FindJoined(joined, NamespaceType::kUser) != nullptr
-                 ? CloneInUserNamespace(joined, config, cgroups)
+                 ? CloneAsSibling([&] { return EnterWithUserNamespace(joined, config); },
+                                  CloneFlags(config), cgroups)
                  : cgroup::CloneInto(cgroups, CloneFlags(config));
   if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
   return pid;

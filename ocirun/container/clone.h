@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "base/status.h"
@@ -16,6 +17,12 @@ StatusOr<std::vector<init::JoinedNamespace>> OpenNamespaces(const oci::Linux& co
 // The one of that type; nullptr when none is joined.
 const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
                            oci::NamespaceType type);
+
+// New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
+// and come back: a helper runs `enter`, and what it then clones with `flags` becomes the caller's
+// child (CLONE_PARENT). Returns 0 in that child.
+StatusOr<pid_t> CloneAsSibling(const std::function<Status()>& enter, uint64_t flags,
+                               cgroup::Entry* cgroups);
 
 // Makes init, a child of the caller, in all new namespaces and the joined pid namespace; the caller
 // itself stays in its own. Returns 0 in init and its process id in the caller. Init still has to

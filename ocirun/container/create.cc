@@ -41,6 +41,8 @@ Status CheckOptions(const CreateOptions& options, const oci::Spec& spec) {
         "cannot allocate tty if runc will detach without setting console socket");
   if (!spec.process->terminal && !options.console_socket.empty())
     return InvalidArgument("cannot use console socket if runc will not detach or allocate tty");
+  if (::geteuid() != 0 && spec.linux.Find(NamespaceType::kUser) == nullptr)
+    return InvalidArgument("linux.namespaces: rootless container requires user namespaces");
   RETURN_IF_ERROR(linux_::CheckLabels(*spec.process));
   return linux_::CheckSysctls(spec.linux);
 }
@@ -67,8 +69,11 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
 // With a relative or missing path v2 and v1 differ in nothing that matters here; no cgroup at all
 // is right only for a host that has none and a configuration that asks for nothing.
 StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
-                                                       const std::string& id) {
-  ASSIGN_OR_RETURN(auto manager, cgroup::NewHostManager(spec.linux.cgroups_path, id));
+                                                       const CreateOptions& options) {
+  ASSIGN_OR_RETURN(auto manager, cgroup::NewHostManager(spec.linux.cgroups_path, options.id,
+                                                        options.tolerate_cgroups
+                                                            ? cgroup::Tolerance::kSkipForbidden
+                                                            : cgroup::Tolerance::kNone));
   RETURN_IF_ERROR(manager->Create());
   Status set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
@@ -243,7 +248,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options) {
   }
   Record record = NewRecord(options, spec);
   ASSIGN_OR_RETURN(init::InitContext context, NewContext(store, options, spec));
-  ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(spec, options.id));
+  ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(spec, options));
   Undo remove_cgroups([&] {
     IgnoreError(cgroups->KillAll(SIGKILL), "undoing: init may have left children");
     IgnoreError(cgroups->Destroy(), "undoing: the first error is the one to report");

@@ -10,6 +10,7 @@
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
 #include "ocirun/cgroup/manager.h"
+#include "ocirun/container/clone.h"
 #include "ocirun/container/environment.h"
 #include "ocirun/container/lifecycle.h"
 #include "ocirun/container/seccomp_agent.h"
@@ -53,7 +54,8 @@ struct ExecContext {
   const UniqueFd& init;  // pidfd
   const UniqueFd& proc;  // linux_::OpenProc()
   const oci::Linux& config;
-  int namespaces = 0;
+  int namespaces = 0;              // still to be entered
+  bool in_user_namespace = false;  // of the container's own
   int preserve_fds = 0;
   cgroup::Entry cgroups;
   UniqueFd parent, console;
@@ -79,8 +81,8 @@ Status RunInContainer(ExecContext* c) {
   // In runc's words, as init's.
   Debug("nsexec container setup: entering the container");
   Debug("child process in init()");
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
   Debug("nsexec: affinity: {}", linux_::CpuAffinityText());
@@ -92,7 +94,7 @@ Status RunInContainer(ExecContext* c) {
   // and the last nothing of the container can get at us.
   const int others = c->namespaces & ~CLONE_NEWPID;
   if (others != 0) RETURN_IF_ERROR(sys::SetNs(c->init, others));
-  if ((others & CLONE_NEWUSER) != 0 && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
+  if (c->in_user_namespace && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
     return SysError(errno, "setresuid");
   RETURN_IF_ERROR(SetUpTerminal(c));
   RETURN_IF_ERROR(linux_::SetRlimits(c->process.rlimits));
@@ -122,11 +124,23 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   return absl::OkStatus();
 }
 
+// An ordinary user may enter the container's namespaces only all at once and through its user
+// namespace, from which there is no way back: a helper enters, and what it clones becomes the
+// runtime's child.
+StatusOr<pid_t> CloneThroughUserNamespace(const UniqueFd& init, ExecContext* context) {
+  const auto enter = [&] { return sys::SetNs(init, context->namespaces); };
+  const auto pid = CloneAsSibling(enter, 0, &context->cgroups);
+  context->namespaces = 0;
+  return pid;
+}
+
 // Clones into the container's pid namespace and cgroups.
-StatusOr<pid_t> CloneInto(const UniqueFd& init, int namespaces, cgroup::Entry* cgroups) {
-  if ((namespaces & CLONE_NEWPID) != 0)
+StatusOr<pid_t> CloneInto(const UniqueFd& init, ExecContext* context) {
+  if (::geteuid() != 0 && (context->namespaces & CLONE_NEWUSER) != 0)
+    return CloneThroughUserNamespace(init, context);
+  if ((context->namespaces & CLONE_NEWPID) != 0)
     RETURN_IF_ERROR(Annotate(sys::SetNs(init, CLONE_NEWPID), "pid"));
-  return cgroup::CloneInto(cgroups, 0);
+  return cgroup::CloneInto(&context->cgroups, 0);
 }
 
 Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Entry* out) {
@@ -164,6 +178,7 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
                       .config = spec.linux,
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
+  context.in_user_namespace = (context.namespaces & CLONE_NEWUSER) != 0;
   RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
@@ -173,7 +188,7 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   // In a paused container the process stands still until `resume`, which needs the lock. What it
   // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
   lock.Reset();
-  auto cloned = CloneInto(init, context.namespaces, &context.cgroups);
+  auto cloned = CloneInto(init, &context);
   if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
     // cgroup v2: the container has made cgroups with controllers of its own, so that no process may
     // be in its topmost one. Where its init has gone there is room.

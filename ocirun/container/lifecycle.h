@@ -24,6 +24,7 @@ struct CreateOptions {
   std::string pid_file, pidfd_socket;
   linux_::RootChange root_change = linux_::RootChange::kPivot;
   bool new_keyring = true;
+  bool tolerate_cgroups = false;  // go on without the cgroups that the caller may not make
   int preserve_fds = 0;
 };
 

@@ -17,6 +17,7 @@ namespace {
 Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
   auto init = sys::PidfdOpen(record.init_pid);
   RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
+  if (record.cgroups.empty()) IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
   if (!init.ok()) return absl::OkStatus();  // gone already
   pollfd ended{init->get(), POLLIN, 0};
   constexpr int kMilliseconds = 10'000;

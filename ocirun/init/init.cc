@@ -61,6 +61,9 @@ Status WaitForParent(InitContext* c, Progress*) {
   Debug("nsexec container setup: the namespaces are made");
   Debug("child process in init()");
   RETURN_IF_ERROR(Expect(c->parent, Message::kGo));
+  // Nobody in the container may look into this process, which still has the host's files open. Not
+  // before the id maps are written: an ordinary user writes them as the owner of our /proc files.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   // /proc is the runtime's still, so this is our number there and not 1.
   ASSIGN_OR_RETURN(const std::string self, sys::ReadLink("/proc/self"));
   std::from_chars(self.data(), self.data() + self.size(), c->record.init_pid);
@@ -314,8 +317,6 @@ bool JoinedAtClone(NamespaceType type, const oci::Linux& config) {
 }
 
 void RunInit(InitContext* context) {
-  // Nobody in the container may look into this process, which still has the host's files open.
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   Progress progress;
   const Status prepared = Prepare(context, &progress);
   if (!prepared.ok()) {
