@@ -86,7 +86,7 @@ void AddRun(CLI::App* app, Action* run) {
       const container::Store store = global.store();
       if (flags->detach) {
         RETURN_IF_ERROR(container::Create(store, options).status());
-        const Status started = container::Start(store, options.id);
+        const Status started = container::StartAndWaitReady(store, options.id);
         if (!started.ok())
           IgnoreError(container::Delete(store, options.id, container::DeleteMode::kForce),
                       "undoing: the first error is the one to report");

@@ -17,6 +17,8 @@
 #include "base/random.h"
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
+#include "ocirun/container/environment.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::cli {
 namespace {
@@ -133,23 +135,31 @@ std::optional<int> HandleSignals(const UniqueFd& signals, pid_t pid, const Conso
   return exit_code;
 }
 
-// Relays until `pid` has ended and its output is read.
-int Attend(pid_t pid, const UniqueFd& signals, const Console* console) {
+// Relays until `pid` has ended and its output is read. `notify` (may be null) is heard until the
+// container is ready.
+int Attend(pid_t pid, const UniqueFd& signals, const Console* console,
+           const container::NotifySocket* notify) {
   std::optional<int> exit_code = Reap(pid);
   bool input = console != nullptr, output = console != nullptr;
   for (;;) {
     if (exit_code.has_value() && !output) return *exit_code;
     pollfd fds[] = {{signals.get(), POLLIN, 0},
                     {input ? 0 : -1, POLLIN, 0},
-                    {output ? console->master() : -1, POLLIN, 0}};
+                    {output ? console->master() : -1, POLLIN, 0},
+                    {notify != nullptr ? notify->socket().get() : -1, POLLIN, 0}};
     // After the end only what is left in the terminal is read; a process that keeps it open in
     // the background does not hold us.
-    const int ready = ::poll(fds, 3, exit_code.has_value() ? 100 : -1);
+    const int ready = ::poll(fds, 4, exit_code.has_value() ? 100 : -1);
     if (ready == 0) return *exit_code;
     if (fds[0].revents != 0 && !exit_code.has_value())
       exit_code = HandleSignals(signals, pid, console);
     if (fds[1].revents != 0) input = console->ToContainer();
     if (fds[2].revents != 0) output = console->FromContainer();
+    if (fds[3].revents != 0) {
+      const auto told = notify->Forward(pid);
+      if (!told.ok()) Warn("NOTIFY_SOCKET: {}", MessageOf(told.status()));
+      if (!told.ok() || *told) notify = nullptr;
+    }
   }
 }
 
@@ -171,8 +181,11 @@ StatusOr<int> RunInForeground(const container::Store& store, container::CreateOp
                 "the command's own result is the one to report");
   });
   if (console.has_value()) RETURN_IF_ERROR(console->Connect());
+  auto notify = container::NotifySocket::FromEnvironment(store, options.id);
+  if (notify.has_value()) RETURN_IF_ERROR(notify->Listen());
   RETURN_IF_ERROR(container::Start(store, options.id));
-  const int code = Attend(record.init_pid, signals, console.has_value() ? &*console : nullptr);
+  const int code = Attend(record.init_pid, signals, console.has_value() ? &*console : nullptr,
+                          notify.has_value() ? &*notify : nullptr);
   if (keep) remove.Release();
   return code;
 }
@@ -186,7 +199,7 @@ StatusOr<int> ExecInForeground(const container::Store& store, container::ExecOpt
   }
   ASSIGN_OR_RETURN(const pid_t pid, container::Exec(store, options));
   if (console.has_value()) RETURN_IF_ERROR(console->Connect());
-  return Attend(pid, signals, console.has_value() ? &*console : nullptr);
+  return Attend(pid, signals, console.has_value() ? &*console : nullptr, nullptr);
 }
 
 }  // namespace ocirun::cli

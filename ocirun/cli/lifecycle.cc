@@ -31,7 +31,7 @@ void AddIdCommand(CLI::App* app, Action* run, const char* name, const char* desc
 
 void AddStart(CLI::App* app, Action* run) {
   AddIdCommand(app, run, "start", "executes the user defined process in a created container",
-               container::Start);
+               container::StartAndWaitReady);
 }
 
 void AddPause(CLI::App* app, Action* run) {

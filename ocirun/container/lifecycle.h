@@ -39,6 +39,9 @@ struct Handover {
 };
 Status HandOver(const Handover& to, pid_t pid);
 
+// Lets the command run, and with NOTIFY_SOCKET in the environment waits until it says that it is
+// ready, or has ended (container/environment.h).
+Status StartAndWaitReady(const Store& store, const std::string& id);
 // Lets the command run. The error is what kept it from being executed; the container is then
 // stopped.
 Status Start(const Store& store, const std::string& id);

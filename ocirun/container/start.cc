@@ -47,4 +47,13 @@ Status Start(const Store& store, const std::string& id) {
   return hooks;
 }
 
+Status StartAndWaitReady(const Store& store, const std::string& id) {
+  auto notify = NotifySocket::FromEnvironment(store, id);
+  if (!notify.has_value()) return Start(store, id);
+  ASSIGN_OR_RETURN(const Record record, store.Load(id));
+  RETURN_IF_ERROR(notify->Listen());
+  RETURN_IF_ERROR(Start(store, id));
+  return notify->WaitReady(record.init_pid);
+}
+
 }  // namespace ocirun::container

@@ -323,10 +323,10 @@ void RunInit(InitContext* context) {
     IgnoreError(SendFailure(context->parent, prepared), "a parent that is gone needs no reason");
     ::_exit(1);
   }
+  EndOnSignals();
   Debug("init: closing the pipe to signal completion");
   IgnoreError(SendMessage(context->parent, Message::kReady), "then `start` will not come either");
   context->parent.Reset();
-  EndOnSignals();
   auto starter = sys::Accept(context->start);
   if (!starter.ok()) ::_exit(1);
   context->start.Reset();

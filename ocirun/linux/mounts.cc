@@ -275,6 +275,9 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
   oci::Mount tmpfs{.destination = mount.destination, .type = "tmpfs", .source = "tmpfs"};
   ASSIGN_OR_RETURN(const UniqueFd folder,
                    NewFilesystem(tmpfs, {.superblock = {"mode=755"}}, c.label));
+  // Attached before what comes into it: the attributes of a mount in a detached tree can't be
+  // changed by mount(2), and its own come last, or nothing could be made in it.
+  RETURN_IF_ERROR(Attach(folder, target, {}));
   for (const auto& [name, path] : c.cgroups) {
     if (name == "unified") continue;  // a hybrid host's: no controllers there to look at
     RETURN_IF_ERROR(sys::MakeDirAt(folder, name, 0755));
@@ -283,7 +286,7 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
     RETURN_IF_ERROR(Attach(tree, place, AttributesOf(options)));
     RETURN_IF_ERROR(LinkControllers(folder, name));
   }
-  return Attach(folder, target, AttributesOf(options));
+  return ChangeAttributes(folder, AttributesOf(options));
 }
 
 }  // namespace

@@ -1,0 +1,135 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# update, events and features; network devices; what an ordinary user can have.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+}
+teardown_file() { rm -rf "$FILE_DIR"; }
+
+setup() {
+  R=("$OCIRUN" --root "$FILE_DIR/state")
+  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
+  cd "$FILE_DIR/bundle"
+}
+teardown() {
+  "${R[@]}" delete -f box
+  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+}
+
+start_sleeper() {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+}
+
+# cgroup FILE-V1 FILE-V2: the value of a control file of the container, by what its init sees.
+cgroup() {
+  local pid controller path
+  pid=$("${R[@]}" state box | jq .pid)
+  controller=${1%%.*}
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    cat "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")/$2"
+  else
+    path=$(sed -n "s/^[0-9]*:\([^:]*,\)\?$controller\(,[^:]*\)\?:\(.*\)/\3/p" "/proc/$pid/cgroup")
+    cat "/sys/fs/cgroup/$controller$path/$1"
+  fi
+}
+
+@test "update changes limits, all or none" {
+  edit_config . '.linux.resources.pids = {limit: 50} | .linux.resources.cpu = {quota: 40000, period: 100000}'
+  start_sleeper
+  "${R[@]}" update --pids-limit 30 --cpu-quota 30000 box
+  [ "$(cgroup pids.max pids.max)" = 30 ]
+  run "${R[@]}" update --pids-limit 20 --cpuset-cpus 9999 box
+  [ "$status" -eq 1 ]
+  [[ $output == *"linux.resources.cpu.cpus"*9999* ]]
+  [ "$(cgroup pids.max pids.max)" = 30 ]
+  run "${R[@]}" update -r - box <<<'{"cpu": {"quota": 20000, "period": 10}, "pids": {"limit": 10}}'
+  [ "$status" -eq 1 ]
+  [ "$(cgroup pids.max pids.max)" = 30 ]
+  run "${R[@]}" update --memory x box
+  [ "$status" -eq 1 ]
+  [[ $output == *'invalid value for --memory: "x" is not a size like 64M'* ]]
+  "${R[@]}" update --pids-limit 0 box
+  [ "$(cgroup pids.max pids.max)" = 1 ]
+}
+
+@test "events: one shot, at an interval, and a kill for memory" {
+  edit_config . '.linux.resources.memory = {limit: 16777216}'
+  start_sleeper
+  "${R[@]}" events --stats box | jq -e '.type == "stats" and .id == "box" and .data.pids.current == 1 and .data.memory.usage.limit == 16777216'
+  "${R[@]}" events --interval 100ms box >"$FILE_DIR/events" 3>&- &
+  watcher=$!
+  enough() { [ "$(grep -c stats "$FILE_DIR/events")" -ge 3 ]; }
+  eventually enough
+  run "${R[@]}" exec box sh -c 'x=$(dd if=/dev/zero bs=1M count=40 | tr "\0" a)'
+  [ "$status" -ne 0 ]
+  eventually grep -q '{"type":"oom","id":"box"}' "$FILE_DIR/events"
+  "${R[@]}" delete -f box
+  wait $watcher
+  run "${R[@]}" events --interval 0s box
+  [ "$status" -eq 1 ]
+}
+
+@test "features tells what there is" {
+  "${R[@]}" features | jq -e '.ociVersionMax == "1.3.0" and (.linux.namespaces | length) == 8 and (.linux.seccomp.actions | index("SCMP_ACT_NOTIFY")) != null
+    and .linux.mountExtensions.idmap.enabled and (.mountOptions | index("rro")) != null'
+}
+
+@test "a network device goes in with its address and another name" {
+  ip link add ocirun-t0 type veth peer name ocirun-t1
+  ip addr add 192.0.2.7/24 dev ocirun-t0
+  edit_config . '.linux.netDevices = {"ocirun-t0": {name: "inner"}} | .process.args = ["sh", "-c", "ip -o addr show dev inner; cat /sys/class/net/inner/operstate"]'
+  run "${R[@]}" run box
+  [ "$status" -eq 0 ]
+  [[ $output == *"inet 192.0.2.7/24"* ]]
+  # It ended with the container's namespace, and its peer with it.
+  gone() { ! ip link show ocirun-t1 2>/dev/null; }
+  eventually gone
+  run "${R[@]}" run box
+  [ "$status" -eq 1 ]
+  [[ $output == *'linux.netDevices: moving "ocirun-t0" to "inner"'*"No such device"* ]]
+}
+
+@test "namespaces of another container, its user namespace among them" {
+  chmod 0755 "$FILE_DIR"
+  edit_config . '.process.args = ["sleep", "1000"] | .linux.namespaces += [{type: "user"}, {type: "time"}] | .linux.timeOffsets = {boottime: {secs: 1000000}}
+    | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 100}] | .linux.gidMappings = .linux.uidMappings'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  pid=$("${R[@]}" state box | jq .pid)
+  edit_config . '.linux.namespaces |= map(if .type == "mount" then . else .path = "/proc/" + $pid + "/ns/" + ({network: "net"}[.type] // .type) end)
+    | del(.linux.uidMappings, .linux.gidMappings, .linux.timeOffsets) | .process.args = ["sh", "-c", "cat /proc/self/uid_map; cut -d. -f1 /proc/uptime; ps | grep -c sleep"]' --arg pid "$pid"
+  run "${R[@]}" run other
+  [ "$status" -eq 0 ]
+  [ "$(xargs <<<"${lines[0]}")" = "0 100000 100" ]
+  [ "${lines[1]}" -gt 1000000 ]
+  [ "${lines[2]}" -ge 1 ]
+}
+
+@test "an ordinary user: run, exec, list, delete, and limits refused by name" {
+  id nobody >/dev/null || skip "no user nobody"
+  install -d -o nobody -m 0755 "$FILE_DIR/mine" "$FILE_DIR/mine/run"
+  chmod 0755 "$FILE_DIR"
+  cp -a "$FILE_DIR/bundle/rootfs" "$FILE_DIR/mine/rootfs" && chown -R nobody "$FILE_DIR/mine"
+  cp "$OCIRUN" "$FILE_DIR/mine/ocirun"
+  cat >"$FILE_DIR/mine/script" <<'END'
+set -e
+cd "$1" && export XDG_RUNTIME_DIR=$1/run
+./ocirun spec --rootless
+jq '.process.terminal = false | .root.readonly = false | .process.args = ["sleep", "1000"]' config.json >c && mv c config.json
+./ocirun run -d mine </dev/null >out 2>&1 || { cat out; exit 1; }
+./ocirun exec mine id -u
+./ocirun list -q
+./ocirun delete -f mine
+./ocirun list -q
+jq '.linux.resources.pids.limit = 5' config.json >c && mv c config.json
+./ocirun run mine
+END
+  run setpriv --reuid=nobody --regid=nogroup --clear-groups bash "$FILE_DIR/mine/script" "$FILE_DIR/mine"
+  [ "${lines[0]}" = 0 ]
+  [ "${lines[1]}" = mine ]
+  [[ ${lines[2]} == *"linux.resources: the container has no cgroup, since this user may not make one"* ]]
+  [ "$status" -eq 1 ]
+}

@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Mount options beyond the everyday ones, and the calls that older kernels lack.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+  mkdir -p "$FILE_DIR/source/sub"
+  echo owned >"$FILE_DIR/source/file"
+  chown 1000:2000 "$FILE_DIR/source/file"
+  mount -t tmpfs tmpfs "$FILE_DIR/source/sub"
+}
+teardown_file() {
+  umount "$FILE_DIR/source/sub"
+  rm -rf "$FILE_DIR"
+}
+
+setup() {
+  R=("$OCIRUN" --root "$FILE_DIR/state")
+  DENY=$OCIRUN_TEST_BIN/deny
+  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
+  cd "$FILE_DIR/bundle"
+}
+teardown() {
+  "${R[@]}" delete -f box
+  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+}
+
+inside() {
+  edit_config . '.process.args = ["sh", "-c", $text]' --arg text "$1"
+  run "${R[@]}" run box
+}
+# add_mount JSON: one more mount.
+add_mount() { edit_config . '.mounts += [$mount]' --argjson mount "$1"; }
+# user_namespace: 0..65535 of the container are 100000.. of the host.
+user_namespace() {
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}]
+    | .linux.gidMappings = .linux.uidMappings'
+}
+
+@test "idmapped mounts, with a user namespace and without" {
+  add_mount '{"destination": "/m", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["bind"],
+    "uidMappings": [{"containerID": 1000, "hostID": 3000, "size": 1}], "gidMappings": [{"containerID": 2000, "hostID": 4000, "size": 1}]}'
+  inside 'stat -c %u:%g /m/file'
+  [ "$status" -eq 0 ] && [ "$output" = 3000:4000 ]
+  edit_config . '.mounts[-1].options = ["bind", "idmap=uids=1000-5000-1;gids=2000-6000-1"] | del(.mounts[-1].uidMappings, .mounts[-1].gidMappings)'
+  inside 'stat -c %u:%g /m/file'
+  [ "$status" -eq 0 ] && [ "$output" = 5000:6000 ]
+  chmod 0755 "$FILE_DIR" && user_namespace
+  # Without the mount in it: in a user namespace what covers a folder can't be left out.
+  mkdir -p "$FILE_DIR/plain" && cp -a "$FILE_DIR/source/file" "$FILE_DIR/plain/"
+  edit_config . '.mounts[-1].options = ["bind", "idmap"] | .mounts[-1].source = $s' --arg s "$FILE_DIR/plain"
+  inside 'stat -c %u:%g /m/file'
+  [ "$status" -eq 0 ] && [ "$output" = 1000:2000 ]
+}
+
+@test "a source that the container's root can't reach, in a user namespace" {
+  mkdir -p "$FILE_DIR/closed/inner" && echo reached >"$FILE_DIR/closed/inner/file" && chmod 0700 "$FILE_DIR/closed"
+  chmod 0755 "$FILE_DIR" && user_namespace
+  add_mount '{"destination": "/m", "type": "bind", "source": "'"$FILE_DIR/closed/inner"'", "options": ["bind"]}'
+  inside 'cat /m/file'
+  [ "$status" -eq 0 ] && [ "$output" = reached ]
+}
+
+@test "tmpcopyup fills a tmpfs with what it covers; without a mode it has the folder's" {
+  mkdir -p rootfs/full/sub && echo content >rootfs/full/file && ln -s file rootfs/full/link && chmod 0750 rootfs/full/sub
+  chown 7:8 rootfs/full/file && chmod 0710 rootfs/full
+  add_mount '{"destination": "/full", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro"]}'
+  inside 'cat /full/link; stat -c %u:%g /full/file; stat -c %a /full/sub /full; touch /full/x'
+  [ "${lines[0]}" = content ]
+  [ "${lines[1]}" = 7:8 ]
+  [ "${lines[2]}" = 750 ] && [ "${lines[3]}" = 710 ]
+  [[ ${lines[4]} == *"Read-only file system"* ]]
+  [ "$(cat rootfs/full/file)" = content ]
+}
+
+@test "a bind mount with options has those alone; rro holds below" {
+  add_mount '{"destination": "/a", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["rbind", "ro"]}'
+  add_mount '{"destination": "/b", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["rbind", "rro", "nosuid"]}'
+  inside 'touch /a/sub/x && echo below a; touch /a/x; touch /b/sub/x; awk "\$2 == \"/b\" {print \$4}" /proc/mounts'
+  [ "${lines[0]}" = "below a" ]
+  [[ ${lines[1]} == *"/a/x: Read-only"* ]] && [[ ${lines[2]} == *"/b/sub/x: Read-only"* ]]
+  [[ ${lines[3]} == ro,nosuid* ]]
+}
+
+@test "links: bound themselves, copied, mounted on; dangling ones are followed inside" {
+  ln -sfn target "$FILE_DIR/link"
+  ln -sfn /tmp/made/here rootfs/etc/dangling
+  add_mount '{"destination": "/copied", "type": "bind", "source": "'"$FILE_DIR/link"'", "options": ["bind", "copy-symlink"]}'
+  add_mount '{"destination": "/etc/dangling", "type": "bind", "source": "'"$FILE_DIR/source/file"'", "options": ["bind"]}'
+  inside 'readlink /copied; cat /tmp/made/here'
+  [ "$status" -eq 0 ]
+  [ "${lines[0]}" = target ] && [ "${lines[1]}" = owned ]
+  [ ! -e /tmp/made ]
+  rm -f rootfs/etc/dangling rootfs/copied
+}
+
+@test "a read-only /dev still has its devices and ptys" {
+  edit_config . '(.mounts[] | select(.destination == "/dev") | .options) += ["ro"]'
+  inside 'test -c /dev/null && test -c /dev/pts/ptmx && touch /dev/x'
+  [[ $output == *"/dev/x: Read-only"* ]]
+}
+
+@test "a kernel without mount_setattr: attributes by remount, recursive ones refused" {
+  add_mount '{"destination": "/a", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["bind", "ro", "nosuid"]}'
+  edit_config . '.process.args = ["sh", "-c", "touch /a/x; grep \" /a \" /proc/mounts; grep \" /proc/sys \" /proc/mounts"]'
+  run "$DENY" mount_setattr=38 -- "${R[@]}" run box
+  [[ ${lines[0]} == *"/a/x: Read-only"* ]]
+  [[ ${lines[1]} == *" ro,nosuid"* ]]
+  [[ ${lines[2]} == *" ro,"* ]]
+  edit_config . '.mounts[-1].options = ["bind", "rro"]'
+  run "$DENY" mount_setattr=38 -- "${R[@]}" run box
+  [ "$status" -eq 1 ]
+  [[ $output == *"recursive mount options need a newer kernel"* ]]
+}
+
+@test "a kernel without close_range flags or CLONE_INTO_CGROUP" {
+  edit_config . '.process.args = ["sh", "-c", "ls /proc/self/fd | xargs; cat /proc/self/cgroup | wc -l"]'
+  run "$DENY" mount_setattr=38 -- "${R[@]}" run box
+  [ "$status" -eq 0 ] && [ "${lines[0]}" = "0 1 2 3" ]
+}
+
+@test "no mount namespace: the host's mounts are as before" {
+  edit_config . '.linux.namespaces |= map(select(.type != "mount")) | del(.linux.maskedPaths, .linux.readonlyPaths)'
+  inside 'cat /proc/self/root/etc/passwd | head -1; ls /dev/null'
+  [ "$status" -eq 0 ]
+  run grep "$FILE_DIR/bundle" /proc/self/mountinfo
+  [ "$status" -eq 1 ]
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What config.json says of the process: scheduling, labels, personality, memory, and what the caller
+# hands through to it.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+}
+teardown_file() { rm -rf "$FILE_DIR"; }
+
+setup() {
+  R=("$OCIRUN" --root "$FILE_DIR/state")
+  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
+  cd "$FILE_DIR/bundle"
+}
+teardown() {
+  "${R[@]}" delete -f box
+  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+}
+
+# inside SHELL-TEXT: runs it in a container named box.
+inside() {
+  edit_config . '.process.args = ["sh", "-c", $text]' --arg text "$1"
+  run "${R[@]}" run box
+}
+
+@test "scheduler, I/O priority, personality and memory policy" {
+  edit_config . '.process.scheduler = {policy: "SCHED_BATCH", nice: 7}
+    | .process.ioPriority = {class: "IOPRIO_CLASS_BE", priority: 6}
+    | .linux.personality = {domain: "LINUX32"}
+    | .linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_STATIC_NODES"]}'
+  inside 'cut -d" " -f19,41 /proc/self/stat; ionice -p $$; uname -m; head -1 /proc/self/numa_maps | cut -d" " -f2'
+  [ "$status" -eq 0 ]
+  [ "${lines[0]}" = "7 3" ]
+  [ "${lines[1]}" = "best-effort: prio 6" ]
+  [ "${lines[2]}" = i686 ]
+  [ "${lines[3]}" = "bind=static:0" ]
+}
+
+@test "the caller's CPUs are not the container's; exec has CPUs of its own" {
+  all=$(grep Cpus_allowed_list /proc/self/status | cut -f2)
+  edit_config . '.process.args = ["sleep", "1000"] | .process.execCPUAffinity = {initial: "0", final: "0"}'
+  taskset -c 0 "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  [ "$(grep Cpus_allowed_list "/proc/$("${R[@]}" state box | jq .pid)/status" | cut -f2)" = "$all" ]
+  run "${R[@]}" exec box grep Cpus_allowed_list /proc/self/status
+  [ "$output" = $'Cpus_allowed_list:\t0' ]
+}
+
+@test "a label without its module is refused before anything is made" {
+  [ -d /sys/fs/selinux/booleans ] && skip "this host has SELinux"
+  edit_config . '.process.selinuxLabel = "system_u:system_r:container_t:s0"'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"selinux is disabled or not supported"* ]]
+  [ ! -e "$FILE_DIR/state/box" ]
+}
+
+@test "what the caller passes on: descriptors, socket activation, and nothing else" {
+  inside 'echo $LISTEN_FDS $LISTEN_PID; cat <&3; ls /proc/self/fd | wc -l' 3</dev/null
+  edit_config . '.process.args = ["sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3; ls /proc/self/fd | xargs"]'
+  echo passed >"$FILE_DIR/three"
+  # A shell can't know the number of what it becomes: LISTEN_PID is set by one that execs.
+  run bash -c 'exec 3<"$1" 7</etc/passwd; LISTEN_FDS=1 LISTEN_PID=$$ exec "${@:2}"' - "$FILE_DIR/three" "${R[@]}" run box
+  [ "$status" -eq 0 ]
+  [ "${lines[0]}" = "1 1" ]
+  [ "${lines[1]}" = passed ]
+  [ "${lines[2]}" = "0 1 2 3 4" ]  # 4 is ls's own
+  run "${R[@]}" run --preserve-fds 600 box 3>&-
+  [ "$status" -eq 1 ]
+  [[ $output == *"preserved descriptor"*"Bad file descriptor"* ]]
+}
+
+@test "readiness goes to the service manager with the main process" {
+  python3 - "$FILE_DIR/host.sock" >"$FILE_DIR/heard" 3>&- <<'END' &
+import socket, sys, os, array
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1])
+for _ in range(3):
+    data, fds, _, _ = socket.recv_fds(s, 4096, 4)
+    print(data.decode().strip(), flush=True)
+    for fd in fds: os.close(fd)
+END
+  echo $! >"$FILE_DIR/listener.pid"
+  eventually test -S "$FILE_DIR/host.sock"
+  # busybox has no sd_notify: socat's work is done by a helper that the host lends.
+  cat >"$FILE_DIR/notify.py" <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect(sys.argv[1]); s.send(b"STATUS=x\nREADY=1")
+END
+  edit_config . '.process.args = ["sh", "-c", "test $NOTIFY_SOCKET = /run/notify/notify.sock && sleep 1000"]'
+  NOTIFY_SOCKET=$FILE_DIR/host.sock "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
+  (eventually test -S "$FILE_DIR/state/box/notify/notify.sock" && python3 "$FILE_DIR/notify.py" "$FILE_DIR/state/box/notify/notify.sock") 3>&- &
+  NOTIFY_SOCKET=$FILE_DIR/host.sock "${R[@]}" start box
+  pid=$("${R[@]}" state box | jq .pid)
+  eventually grep -q BARRIER "$FILE_DIR/heard"
+  [ "$(xargs <"$FILE_DIR/heard")" = "READY=1 MAINPID=$pid BARRIER=1" ]
+  end_process "$FILE_DIR/listener.pid"
+}
+
+@test "a pidfd of the process comes over a socket" {
+  python3 - "$FILE_DIR/pidfd.sock" 3>&- <<'END' &
+import socket, sys, signal
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+c, _ = s.accept(); _, fds, _, _ = socket.recv_fds(c, 100, 1)
+signal.pidfd_send_signal(fds[0], signal.SIGKILL)
+END
+  eventually test -S "$FILE_DIR/pidfd.sock"
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d --pidfd-socket "$FILE_DIR/pidfd.sock" box </dev/null >/dev/null 2>&1 3>&-
+  stopped() { [ "$("${R[@]}" state box | jq -r .status)" = stopped ]; }
+  eventually stopped
+}
+
+@test "a container that waits for start ends on a signal; kill 0 asks" {
+  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
+  "${R[@]}" kill box 0
+  "${R[@]}" kill box TERM
+  stopped() { [ "$("${R[@]}" state box | jq -r .status)" = stopped ]; }
+  eventually stopped
+  run "${R[@]}" kill box 0
+  [ "$status" -eq 1 ]
+  [[ $output == *"container not running"* ]]
+}
+
+@test "startContainer hooks are confined as the process, with its environment" {
+  edit_config . '.process.env += ["ONE=two"] | .process.noNewPrivileges = false
+    | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_KILL_PROCESS"}]}
+    | .process.rlimits = [{type: "RLIMIT_CORE", soft: 0, hard: 0}]
+    | .hooks.startContainer = [{path: "/bin/sh", args: ["sh", "-c", "test $ONE = two && grep -q ^CapEff:.*20000420 /proc/self/status"]}]'
+  inside true
+  [ "$status" -eq 0 ]
+  edit_config . '.hooks.startContainer[0].args[2] = "mkdir /tmp/x"'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"error running startContainer hook #0"*"bad system call"* ]]
+}
+
+@test "a call that is newer than the profile is answered as by a kernel without it" {
+  edit_config . '.linux.seccomp = {defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 1, architectures: ["SCMP_ARCH_X86_64"],
+    syscalls: [{names: [range(0; 335) | tostring] , action: "SCMP_ACT_ALLOW"}]}'
+  names=$(ausyscall --dump 2>/dev/null | awk 'NR > 1 && $1 < 335 {print $2}' | jq -R . | jq -sc .)
+  [ "$names" != "[]" ] || skip "ausyscall is not installed"
+  edit_config . '.linux.seccomp.syscalls[0].names = $names' --argjson names "$names"
+  inside 'echo runs'
+  [ "$status" -eq 0 ]
+}
