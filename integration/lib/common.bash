@@ -9,7 +9,7 @@
 REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 : "${OCIRUN_BIN:=$REPO/build/release/bin}"
 : "${OCIRUN:=$OCIRUN_BIN/ocirun}" "${OCISHIM:=$OCIRUN_BIN/ocishim}" "${OCID:=$OCIRUN_BIN/ocid}"
-: "${OCICTL:=$OCIRUN_BIN/ocictl}"
+: "${OCICTL:=$OCIRUN_BIN/ocictl}" "${OCIRUN_TEST_BIN:=$(dirname "$OCIRUN_BIN")/test}"
 
 # make_file_dir: a folder for this test file, on disk (overlayfs refuses to stack on some others).
 make_file_dir() {
