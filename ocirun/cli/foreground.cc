@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 #include <optional>
 
 #include "base/file.h"
@@ -153,10 +154,12 @@ int Attend(pid_t pid, const UniqueFd& signals, const Console* console) {
   }
 }
 
-}  // namespace
+using Make = std::function<StatusOr<container::Record>(const container::CreateOptions&)>;
+using Begin = std::function<Status()>;
 
-StatusOr<int> RunInForeground(const container::Store& store, container::CreateOptions options,
-                              bool keep) {
+// `make` gives a container, `begin` lets it run.
+StatusOr<int> RunAttended(const container::Store& store, container::CreateOptions options,
+                          bool keep, const Make& make, const Begin& begin) {
   sigset_t old;
   ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals(&old));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(options.bundle + "/config.json"));
@@ -165,16 +168,37 @@ StatusOr<int> RunInForeground(const container::Store& store, container::CreateOp
   if (spec.process.has_value() && spec.process->terminal && options.console_socket.empty()) {
     ASSIGN_OR_RETURN(options.console_socket, console.emplace().Listen(store.root()));
   }
-  ASSIGN_OR_RETURN(const container::Record record, container::Create(store, options));
+  ASSIGN_OR_RETURN(const container::Record record, make(options));
   Undo remove([&] {
     IgnoreError(container::Delete(store, options.id, container::DeleteMode::kForce),
                 "the command's own result is the one to report");
   });
   if (console.has_value()) RETURN_IF_ERROR(console->Connect());
-  RETURN_IF_ERROR(container::Start(store, options.id));
+  RETURN_IF_ERROR(begin());
   const int code = Attend(record.init_pid, signals, console.has_value() ? &*console : nullptr);
   if (keep) remove.Release();
   return code;
+}
+
+}  // namespace
+
+StatusOr<int> RunInForeground(const container::Store& store, container::CreateOptions options,
+                              bool keep) {
+  const std::string id = options.id;
+  return RunAttended(
+      store, std::move(options), keep,
+      [&](const container::CreateOptions& create) { return container::Create(store, create); },
+      [&] { return container::Start(store, id); });
+}
+
+StatusOr<int> RestoreInForeground(const container::Store& store, container::CreateOptions options,
+                                  const container::CriuOptions& criu, bool keep) {
+  return RunAttended(
+      store, std::move(options), keep,
+      [&](const container::CreateOptions& create) {
+        return container::Restore(store, create, criu);
+      },
+      [] { return absl::OkStatus(); });
 }
 
 StatusOr<int> ExecInForeground(const container::Store& store, container::ExecOptions options) {
