@@ -42,6 +42,11 @@ void AddEvents(CLI::App* app, Action* run);
 void AddFeatures(CLI::App* app, Action* run);
 void AddPause(CLI::App* app, Action* run);
 void AddResume(CLI::App* app, Action* run);
+void AddCheckpoint(CLI::App* app, Action* run);
+void AddRestore(CLI::App* app, Action* run);
+
+// The absolute path of a bundle; empty: the current folder.
+StatusOr<std::string> BundleFolder(const std::string& path);
 
 // Writes all of `text` to stdout.
 Status Print(std::string_view text);

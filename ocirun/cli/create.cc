@@ -39,17 +39,21 @@ void AddCreateFlags(CLI::App* command, CreateFlags* flags) {
   command->add_option("container-id", o->id, "name of the instance")->required();
 }
 
-StatusOr<std::string> Absolute(const std::string& path) {
+}  // namespace
+
+StatusOr<std::string> BundleFolder(const std::string& path) {
   const std::unique_ptr<char, decltype(&::free)> real(
       ::realpath(path.empty() ? "." : path.c_str(), nullptr), ::free);
   if (!real) return SysError(errno, "bundle", path);
   return std::string(real.get());
 }
 
+namespace {
+
 StatusOr<container::CreateOptions> Finish(const Global& global, CreateFlags flags) {
   flags.options.tolerate_cgroups =
       global.rootless == "true" || (global.rootless == "auto" && ::geteuid() != 0);
-  ASSIGN_OR_RETURN(flags.options.bundle, Absolute(flags.options.bundle));
+  ASSIGN_OR_RETURN(flags.options.bundle, BundleFolder(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;
   return flags.options;

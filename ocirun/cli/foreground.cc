@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 #include <optional>
 
 #include "base/file.h"
@@ -163,10 +164,15 @@ int Attend(pid_t pid, const UniqueFd& signals, const Console* console,
   }
 }
 
-}  // namespace
+// How a container comes to run that is attended to its end.
+struct Attended {
+  std::function<StatusOr<container::Record>(const container::CreateOptions&)> make;
+  std::function<Status(std::optional<container::NotifySocket>*)> begin;
+  bool keep = false;
+};
 
-StatusOr<int> RunInForeground(const container::Store& store, container::CreateOptions options,
-                              bool keep) {
+StatusOr<int> RunAttended(const container::Store& store, container::CreateOptions options,
+                          const Attended& how) {
   sigset_t old;
   ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals(&old));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(options.bundle + "/config.json"));
@@ -175,19 +181,44 @@ StatusOr<int> RunInForeground(const container::Store& store, container::CreateOp
   if (spec.process.has_value() && spec.process->terminal && options.console_socket.empty()) {
     ASSIGN_OR_RETURN(options.console_socket, console.emplace().Listen(store.root()));
   }
-  ASSIGN_OR_RETURN(const container::Record record, container::Create(store, options));
+  ASSIGN_OR_RETURN(const container::Record record, how.make(options));
   Undo remove([&] {
     IgnoreError(container::Delete(store, options.id, container::DeleteMode::kForce),
                 "the command's own result is the one to report");
   });
   if (console.has_value()) RETURN_IF_ERROR(console->Connect());
-  auto notify = container::NotifySocket::FromEnvironment(store, options.id);
-  if (notify.has_value()) RETURN_IF_ERROR(notify->Listen());
-  RETURN_IF_ERROR(container::Start(store, options.id));
+  std::optional<container::NotifySocket> notify;
+  RETURN_IF_ERROR(how.begin(&notify));
   const int code = Attend(record.init_pid, signals, console.has_value() ? &*console : nullptr,
                           notify.has_value() ? &*notify : nullptr);
-  if (keep) remove.Release();
+  if (how.keep) remove.Release();
   return code;
+}
+
+}  // namespace
+
+StatusOr<int> RunInForeground(const container::Store& store, container::CreateOptions options,
+                              bool keep) {
+  const std::string id = options.id;
+  const auto begin = [&](std::optional<container::NotifySocket>* notify) -> Status {
+    *notify = container::NotifySocket::FromEnvironment(store, id);
+    if (notify->has_value()) RETURN_IF_ERROR((*notify)->Listen());
+    return container::Start(store, id);
+  };
+  const auto make = [&](const container::CreateOptions& create) {
+    return container::Create(store, create);
+  };
+  return RunAttended(store, std::move(options), {make, begin, keep});
+}
+
+StatusOr<int> RestoreInForeground(const container::Store& store, container::CreateOptions options,
+                                  const container::CriuOptions& criu, bool keep) {
+  const auto make = [&](const container::CreateOptions& create) {
+    return container::Restore(store, create, criu);
+  };
+  // What is restored runs already.
+  const auto begin = [](std::optional<container::NotifySocket>*) { return absl::OkStatus(); };
+  return RunAttended(store, std::move(options), {make, begin, keep});
 }
 
 StatusOr<int> ExecInForeground(const container::Store& store, container::ExecOptions options) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/status.h"
+#include "ocirun/container/checkpoint.h"
 #include "ocirun/container/lifecycle.h"
 
 namespace ocirun::cli {
@@ -11,6 +12,10 @@ namespace ocirun::cli {
 // container is deleted unless `keep`.
 StatusOr<int> RunInForeground(const container::Store& store, container::CreateOptions options,
                               bool keep);
+
+// The same with a container that is restored.
+StatusOr<int> RestoreInForeground(const container::Store& store, container::CreateOptions options,
+                                  const container::CriuOptions& criu, bool keep);
 
 // The same for one more process in a container.
 StatusOr<int> ExecInForeground(const container::Store& store, container::ExecOptions options);

@@ -69,7 +69,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   for (const auto add :
        {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec, AddList, AddPs, AddSpec,
-        AddPause, AddResume, AddUpdate, AddEvents, AddFeatures})
+        AddPause, AddResume, AddUpdate, AddEvents, AddFeatures, AddCheckpoint, AddRestore})
     add(&app, &action);
   const std::string word = CommandWord(app, argc, argv);
   if (!word.empty() && !HasCommand(&app, word)) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ocirun/container/create.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,6 +14,7 @@
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
 #include "ocirun/cgroup/manager.h"
+#include "ocirun/container/checkpoint.h"
 #include "ocirun/container/clone.h"
 #include "ocirun/container/environment.h"
 #include "ocirun/container/hooks.h"
@@ -66,6 +69,8 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
   return std::nullopt;
 }
 
+}  // namespace
+
 // With a relative or missing path v2 and v1 differ in nothing that matters here; no cgroup at all
 // is right only for a host that has none and a configuration that asks for nothing.
 StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
@@ -82,6 +87,8 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
   RETURN_IF_ERROR(set);
   return manager;
 }
+
+namespace {
 
 // Opens the source of a mount in the mount namespace of init, with the rights of the runtime.
 StatusOr<UniqueFd> OpenSourceForInit(const init::InitContext& context, pid_t init, size_t index) {
@@ -120,6 +127,8 @@ Status Accompany(const UniqueFd& socket, const init::InitContext& context, const
   return init::ExpectServing(socket, init::Message::kReady, open_source);
 }
 
+}  // namespace
+
 Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
   Record record;
   record.id = options.id;
@@ -129,8 +138,11 @@ Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
   record.created = NowUnixNanos();
   record.owner = ::geteuid();
   record.annotations = spec.annotations;
+  record.descriptors = StandardDescriptors();
   return record;
 }
+
+namespace {
 
 // Everything init needs; the descriptors of the parent's side are not part of it.
 StatusOr<init::InitContext> NewContext(const Store& store, const CreateOptions& options,
@@ -164,6 +176,8 @@ Status MoveNetDevices(const init::InitContext& context, const oci::Linux& config
   return linux_::MoveNetDevices(config.net_devices, made);
 }
 
+}  // namespace
+
 Status MakeRdtGroup(const oci::Spec& spec, Record* record) {
   if (!spec.linux.intel_rdt.has_value()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
@@ -172,6 +186,8 @@ Status MakeRdtGroup(const oci::Spec& spec, Record* record) {
                    linux_::MakeRdtGroup(record->resctrl, *spec.linux.intel_rdt, record->id));
   return absl::OkStatus();
 }
+
+namespace {
 
 // From the clone to kReady. The record has process and cgroups when this succeeds.
 Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Manager* cgroups,
@@ -207,6 +223,8 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   return absl::OkStatus();
 }
 
+}  // namespace
+
 StatusOr<oci::Spec> LoadBundle(const CreateOptions& options, std::string* text) {
   auto read = ReadFile(options.bundle + "/config.json");
   if (!read.ok()) return Annotate(read.status(), "bundle");
@@ -216,6 +234,8 @@ StatusOr<oci::Spec> LoadBundle(const CreateOptions& options, std::string* text) 
   for (const std::string& warning : spec.warnings) Warn("{}", warning);
   return spec;
 }
+
+namespace {
 
 Status SendPidfd(const std::string& socket, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd receiver, sys::ConnectUnix(socket, SOCK_STREAM));

@@ -16,7 +16,7 @@
 namespace ocirun::container {
 
 // Whether this build has `checkpoint` and `restore`.
-inline constexpr bool kHasCheckpoint = false;
+inline constexpr bool kHasCheckpoint = true;
 
 struct CreateOptions {
   std::string id, bundle;      // bundle: absolute

@@ -30,7 +30,8 @@ Json ToJson(const Record& record) {
           {"cgroups", record.cgroups},
           {"resctrl", record.resctrl},
           {"rdtClass", record.rdt.class_folder},
-          {"rdtMonitor", record.rdt.monitor_folder}};
+          {"rdtMonitor", record.rdt.monitor_folder},
+          {"descriptors", record.descriptors}};
 }
 
 Status ReadMap(const JsonView& view, std::string_view key,
@@ -64,6 +65,7 @@ StatusOr<Record> FromJson(const Json& json) {
   ASSIGN_OR_RETURN(record.resctrl, StringOr(view, "resctrl", ""));
   ASSIGN_OR_RETURN(record.rdt.class_folder, StringOr(view, "rdtClass", ""));
   ASSIGN_OR_RETURN(record.rdt.monitor_folder, StringOr(view, "rdtMonitor", ""));
+  ASSIGN_OR_RETURN(record.descriptors, StringsOf(view, "descriptors"));
   return record;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -219,6 +220,22 @@ Status ChangeRoot(InitContext* c, Progress* p) {
   return linux_::ChangeRoot(p->root, c->root_change, c->spec.linux.rootfs_propagation);
 }
 
+// The host's null device that the caller gave becomes the container's: a file of another mount
+// namespace is something that criu can't save (runc does it, too).
+Status OwnNullDevice(InitContext*, Progress*) {
+  UniqueFd own;
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat st;
+    if (::fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) continue;
+    if (!own) own = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    // Without one, or with something else of that name, the host's is right enough.
+    if (::fstat(own.get(), &st) < 0 || st.st_rdev != makedev(1, 3)) return absl::OkStatus();
+    if (::fcntl(own.get(), F_SETFL, 0) < 0) return SysError(errno, "fcntl F_SETFL");
+    if (::dup2(own.get(), fd) < 0) return SysError(errno, "dup2");
+  }
+  return absl::OkStatus();
+}
+
 Status UseTerminal(InitContext* c, Progress* p) {
   if (!p->terminal.has_value()) return absl::OkStatus();
   return linux_::UseTerminal(p->terminal->slave, c->spec.process->user);
@@ -268,6 +285,7 @@ constexpr struct {
     {"sysctl", SetSysctls},                     // before /proc/sys is made read-only
     {"masked and read-only paths", HidePaths},  // nothing is made below them after this
     {"change root", ChangeRoot},
+    {"null device", OwnNullDevice},  // after the root changed: the container's own
     {"terminal", UseTerminal},
     {"rlimits", SetLimits},         // before the user changes, or they can't be raised
     {"scheduling", SetScheduling},  // the same

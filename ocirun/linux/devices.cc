@@ -99,6 +99,13 @@ bool DevIsBound(const oci::Spec& spec) {
 
 }  // namespace
 
+std::vector<std::string> DevicePaths(const oci::Spec& spec) {
+  std::vector<std::string> out;
+  for (const auto& device : kDefaultDevices) out.emplace_back(device.path);
+  for (const oci::Device& device : spec.linux.devices) out.push_back(device.path);
+  return out;
+}
+
 Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
   if (DevIsBound(spec)) return absl::OkStatus();
   // /dev as a link would have the nodes made wherever it points (inside the root, but still).

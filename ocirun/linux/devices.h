@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "ocirun/spec/spec.h"
@@ -12,5 +15,8 @@ namespace ocirun::linux_ {
 // namespace) the host's node is bound instead. Does nothing when /dev is a bind mount of
 // somebody's.
 Status MakeDevices(const UniqueFd& root, const oci::Spec& spec);
+
+// The nodes that it makes.
+std::vector<std::string> DevicePaths(const oci::Spec& spec);
 
 }  // namespace ocirun::linux_

@@ -249,6 +249,14 @@ Status LinkControllers(const UniqueFd& folder, const std::string& hierarchy) {
   return absl::OkStatus();
 }
 
+// A cgroup of the host's, on its own: it does not follow what is mounted there on the host, which
+// criu could not bring back.
+StatusOr<UniqueFd> CloneCgroup(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTreeAt(path, false));
+  RETURN_IF_ERROR(sys::MountSetAttr(tree, false, 0, 0, MS_PRIVATE));
+  return tree;
+}
+
 // The container's cgroup; without a cgroup namespace of its own the host's tree, in which the paths
 // of /proc/PID/cgroup are valid.
 Status MountCgroup2(const MountContext& c, const oci::Mount& mount, const MountOptions& options,
@@ -261,7 +269,7 @@ Status MountCgroup2(const MountContext& c, const oci::Mount& mount, const MountO
     // same.
     if (ErrnoOf(tree.status()) != EPERM && ErrnoOf(tree.status()) != EBUSY) return tree.status();
   }
-  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(c.cgroups.begin()->second, false));
+  ASSIGN_OR_RETURN(const UniqueFd tree, CloneCgroup(c.cgroups.begin()->second));
   return Attach(tree, target, AttributesOf(options));
 }
 
@@ -282,7 +290,7 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
     if (name == "unified") continue;  // a hybrid host's: no controllers there to look at
     RETURN_IF_ERROR(sys::MakeDirAt(folder, name, 0755));
     ASSIGN_OR_RETURN(const UniqueFd place, sys::OpenAt(folder, name, O_PATH | O_DIRECTORY));
-    ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
+    ASSIGN_OR_RETURN(const UniqueFd tree, CloneCgroup(path));
     RETURN_IF_ERROR(Attach(tree, place, AttributesOf(options)));
     RETURN_IF_ERROR(LinkControllers(folder, name));
   }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/prctl.h>
+
+#include <memory>
+
+#include "ocirun/cli/cli.h"
+#include "ocirun/cli/criu_flags.h"
+#include "ocirun/cli/foreground.h"
+#include "ocirun/container/checkpoint.h"
+
+namespace ocirun::cli {
+
+void AddRestore(CLI::App* app, Action* run) {
+  struct Flags {
+    container::CreateOptions create;
+    container::CriuOptions criu;
+    bool detach = false, keep = false, no_subreaper = false, no_pivot = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  container::CreateOptions* o = &flags->create;
+  CLI::App* command =
+      app->add_subcommand("restore", "restore a container from a previous checkpoint");
+  AddCriuFlags(command, &flags->criu);
+  command->add_option(
+      "-b,--bundle", o->bundle,
+      "path to the root of the bundle directory, defaults to the current directory");
+  command->add_option("--console-socket", o->console_socket,
+                      "path to an AF_UNIX socket which will receive the console's master");
+  command->add_option("--pid-file", o->pid_file, "specify the file to write the process id to");
+  command->add_flag("--tcp-close", flags->criu.tcp_close, "close tcp connections of the image");
+  command->add_option("--lsm-profile", flags->criu.lsm_profile,
+                      "LSM profile to be used, in the form of TYPE:NAME");
+  command->add_option("--lsm-mount-context", flags->criu.lsm_mount_context,
+                      "LSM mount context to be used");
+  command->add_flag("-d,--detach", flags->detach, "detach from the container's process");
+  command->add_flag("--keep", flags->keep, "do not delete the container after it exits");
+  command->add_flag("--no-subreaper", flags->no_subreaper, "disable the use of the subreaper");
+  // How the root is entered is in the image; shims pass what they passed to create.
+  command->add_flag("--no-pivot", flags->no_pivot, "without effect: criu enters the root its way");
+  command->add_option("container-id", o->id, "name of the instance")->required();
+  command->callback([flags, run] {
+    *run = [flags](const Global& global) -> StatusOr<int> {
+      WarnRootless("restore");
+      ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
+      const container::Store store = global.store();
+      if (flags->detach) {
+        RETURN_IF_ERROR(container::Restore(store, flags->create, flags->criu).status());
+        return 0;
+      }
+      if (!flags->no_subreaper && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return SysError(errno, "prctl PR_SET_CHILD_SUBREAPER");
+      return RestoreInForeground(store, flags->create, flags->criu, flags->keep);
+    };
+  });
+}
+
+}  // namespace ocirun::cli

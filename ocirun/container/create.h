@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parts of `create` that `restore` shares.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "ocirun/cgroup/manager.h"
+#include "ocirun/container/lifecycle.h"
+
+namespace ocirun::container {
+
+// Reads, checks and parses the bundle's config.json; `*text` is what it says.
+StatusOr<oci::Spec> LoadBundle(const CreateOptions& options, std::string* text);
+// Without a process yet.
+Record NewRecord(const CreateOptions& options, const oci::Spec& spec);
+// Makes the cgroups, with their limits. On failure nothing that was made is left.
+StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
+                                                       const CreateOptions& options);
+// linux.intelRdt, if it is there; what was made is in the record.
+Status MakeRdtGroup(const oci::Spec& spec, Record* record);
+
+}  // namespace ocirun::container

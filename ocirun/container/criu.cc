@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ocirun/container/criu.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "base/file.h"
+#include "base/subprocess.h"
+#include "base/sys/file.h"
+#include "base/sys/process.h"
+#include "base/sys/socket.h"
+#include "ocirun/container/criu_request.h"
+#include "ocirun/init/sync.h"
+#include "ocirun/linux/exec_lookup.h"
+#include "ocirun/log/log.h"
+
+namespace ocirun::container {
+namespace {
+
+constexpr size_t kMaxMessage = 64 * 1024;
+
+// A name that is no UTF-8 becomes one that does not exist, rather than an exception.
+std::string Text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+struct Program {
+  std::string path;
+  std::vector<std::string> args;
+  std::vector<const UniqueFd*> fds;  // become 3, 4, ...
+  bool share_stdio = false;
+  cgroup::Entry* cgroups = nullptr;
+};
+
+Status CopyTo(int from, int to) {
+  if (::dup2(from, to) < 0) return SysError(errno, "dup2");
+  return absl::OkStatus();
+}
+
+// In the child: its descriptors in their places, no others, and no signal blocked.
+Status Execute(const Program& program, const UniqueFd& parent) {
+  if (program.cgroups != nullptr) RETURN_IF_ERROR(cgroup::Enter(*program.cgroups));
+  // Out of the way of the numbers that are to be taken first.
+  const int above = 3 + static_cast<int>(program.fds.size());
+  std::vector<UniqueFd> moved;
+  for (const UniqueFd* fd : program.fds) {
+    moved.emplace_back(::fcntl(fd->get(), F_DUPFD_CLOEXEC, above));
+    if (!moved.back()) return SysError(errno, "fcntl F_DUPFD_CLOEXEC");
+  }
+  const UniqueFd report(::fcntl(parent.get(), F_DUPFD_CLOEXEC, above));
+  if (!report) return SysError(errno, "fcntl F_DUPFD_CLOEXEC");
+  if (!program.share_stdio) {
+    ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
+    for (int fd = 0; fd < 3; ++fd) RETURN_IF_ERROR(CopyTo(null.get(), fd));
+  }
+  std::vector<int> keep = {0, 1, 2, report.get()};
+  for (size_t i = 0; i < moved.size(); ++i) {
+    keep.push_back(3 + static_cast<int>(i));
+    RETURN_IF_ERROR(CopyTo(moved[i].get(), keep.back()));
+  }
+  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  std::vector<char*> argv;
+  for (const std::string& arg : program.args) argv.push_back(const_cast<char*>(arg.c_str()));
+  argv.push_back(nullptr);
+  ::execv(program.path.c_str(), argv.data());
+  const Status failed = SysError(errno, "exec", program.path);
+  IgnoreError(init::SendFailure(report, failed), "without an answer it fails as well");
+  ::_exit(127);
+}
+
+// A child of the caller, which is executing `program` when this returns.
+StatusOr<pid_t> Spawn(const Program& program) {
+  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
+  ASSIGN_OR_RETURN(const pid_t pid, program.cgroups != nullptr
+                                        ? cgroup::CloneInto(program.cgroups, 0)
+                                        : sys::Clone(0, nullptr));
+  if (pid == 0) {
+    const Status failed = Execute(program, sockets.second);
+    IgnoreError(init::SendFailure(sockets.second, failed), "without an answer it fails as well");
+    ::_exit(127);
+  }
+  sys::ChildGuard guard(pid);
+  sockets.second.Reset();
+  RETURN_IF_ERROR(init::ExpectEnd(
+      sockets.first, [](UniqueFd) { return Internal("a descriptor that nobody asked for"); }));
+  return guard.Release();
+}
+
+StatusOr<std::string> FindCriu() {
+  const char* path = std::getenv("PATH");
+  const std::string folders = path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin";
+  auto found = linux_::FindExecutable("criu", {"PATH=" + folders});
+  if (!found.ok())
+    return FailedPrecondition(
+        "criu is not installed, or not in PATH: it is what checkpoints and restores "
+        "(Debian: apt install criu; https://criu.org/Installation)");
+  return found;
+}
+
+StatusOr<std::string> FindHelper() {
+  ASSIGN_OR_RETURN(const std::string self, sys::ReadLink("/proc/self/exe"));
+  std::string path = self.substr(0, self.rfind('/') + 1) + "ocirun-criu";
+  if (!PathExists(path))
+    return FailedPrecondition("{} is missing: install it beside ocirun to checkpoint and restore",
+                              path);
+  return path;
+}
+
+// What CRIU itself says to `criu check`: for when it gives up before it opens a log.
+std::string CheckCriu() {
+  const auto path = FindCriu();
+  if (!path.ok()) return MessageOf(path.status());
+  const auto checked = RunCommand({.path = *path, .args = {"criu", "check"}});
+  return checked.ok() ? FirstError(checked->output + checked->error_output) : "";
+}
+
+}  // namespace
+
+StatusOr<Criu> Criu::Start(const CriuSetup& setup) {
+  ASSIGN_OR_RETURN(const std::string criu_path, FindCriu());
+  ASSIGN_OR_RETURN(const std::string helper_path, FindHelper());
+  // What an earlier run left there would be taken for the reason of this one.
+  IgnoreError(sys::Unlink(setup.log_file), "mostly there is none");
+  // CRIU looks for descriptors in the process that made this pair: here.
+  ASSIGN_OR_RETURN(auto rpc, sys::SocketPair());
+  ASSIGN_OR_RETURN(auto control, sys::SocketPair());
+  auto helper = Spawn({.path = helper_path,
+                       .args = {"ocirun-criu"},
+                       .fds = {&control.second, &rpc.first},
+                       .share_stdio = true});
+  if (!helper.ok()) return Annotate(helper.status(), "ocirun-criu");
+  Criu out(setup.log_file, std::move(control.first), *helper);
+  // Each end is with one process, or nobody would see the other one's end.
+  rpc.first.Reset();
+  Program program{.path = criu_path,
+                  .args = {"criu", "swrk", "3"},
+                  .fds = {&rpc.second},
+                  .share_stdio = setup.share_stdio,
+                  .cgroups = setup.cgroups};
+  program.fds.insert(program.fds.end(), setup.inherited.begin(), setup.inherited.end());
+  auto criu = Spawn(program);
+  if (!criu.ok()) return Annotate(criu.status(), "criu");
+  out.criu_ = *criu;
+  return out;
+}
+
+Criu::Criu(Criu&& other) noexcept
+    : log_file_(std::move(other.log_file_)),
+      control_(std::move(other.control_)),
+      helper_(std::exchange(other.helper_, 0)),
+      criu_(std::exchange(other.criu_, 0)) {}
+
+int Criu::WaitForEnd() {
+  control_.Reset();
+  if (helper_ > 0) IgnoreError(sys::WaitPid(std::exchange(helper_, 0)).status(), "it has ended");
+  if (criu_ <= 0) return 0;
+  const auto status = sys::WaitPid(std::exchange(criu_, 0));
+  return status.ok() ? *status : 0;
+}
+
+// Not killed: it would leave the container's processes stopped.
+Criu::~Criu() { WaitForEnd(); }
+
+Status Criu::Failure(const Json& response) {
+  WaitForEnd();  // its log is whole then
+  const auto log = ReadFile(log_file_);
+  std::string reason = log.ok() ? FirstError(*log) : "";
+  const std::string seen = log.ok() ? fmt::format(" (log file: {})", log_file_) : "";
+  if (reason.empty()) reason = response.value("error", "");
+  if (reason.empty()) reason = CheckCriu();
+  while (!reason.empty() && reason.back() == '\n') reason.pop_back();
+  if (!reason.empty()) reason = ": " + reason;
+  if (response.empty())
+    return FailedPrecondition("criu failed: it ended without an answer{}{}", reason, seen);
+  return FailedPrecondition("criu failed: type {} errno {}{}{}", response.value("type", ""),
+                            response.value("errno", 0), reason, seen);
+}
+
+Status Criu::Answer(const Json& response, const OnNotify& on_notify, UniqueFd fd) {
+  const Json notify = response.value("notify", Json::object());
+  Notification notification{notify.value("script", ""), notify.value("pid", 0), std::move(fd)};
+  Debug("criu: notify {}", notification.script);
+  const Status status = on_notify(std::move(notification));
+  RETURN_IF_ERROR(
+      sys::Send(control_, Json{{"type", "NOTIFY"}, {"notify_success", status.ok()}}.dump()));
+  return status;
+}
+
+StatusOr<Json> Criu::Ask(const Json& request, const OnNotify& on_notify) {
+  Debug("criu: {}", Text(request));
+  Status refused;
+  const Status sent = sys::Send(control_, Text(request));
+  if (!sent.ok() && ErrnoOf(sent) != EPIPE) return sent;
+  for (;;) {
+    UniqueFd fd;
+    auto message = sys::ReceiveWithFd(control_, kMaxMessage, &fd);
+    if (!message.ok() && ErrnoOf(message.status()) != ECONNRESET) return message.status();
+    const bool ended = !message.ok() || message->empty();
+    Json response = Json::object();
+    if (!ended) {
+      ASSIGN_OR_RETURN(response, ParseJson(*message));
+    }
+    if (ended || !response.value("success", false)) {
+      const Status failed = Failure(response);
+      return refused.ok() ? failed : refused;
+    }
+    if (response.value("type", "") != "NOTIFY") return response;
+    const Status answered = Answer(response, on_notify, std::move(fd));
+    if (refused.ok()) refused = answered;
+  }
+}
+
+StatusOr<int> Criu::CheckVersion(int least) {
+  ASSIGN_OR_RETURN(const Json response, Ask({{"type", "VERSION"}, {"keep_open", true}}, nullptr));
+  const int version = response.value("version", 0);
+  if (version < least)
+    return FailedPrecondition("CRIU version {} must be {} or higher", version, least);
+  return version;
+}
+
+Status Criu::CheckFeature(const std::string& feature) {
+  ASSIGN_OR_RETURN(
+      const Json response,
+      Ask({{"type", "FEATURE_CHECK"}, {"keep_open", true}, {"features", {{feature, true}}}},
+          nullptr));
+  if (response.value("features", Json::object()).value(feature, false)) return absl::OkStatus();
+  return FailedPrecondition("criu is missing features: {}", feature);
+}
+
+StatusOr<Json> Criu::Run(const Json& request, const OnNotify& on_notify) {
+  ASSIGN_OR_RETURN(const Json response, Ask(request, on_notify));
+  const int ended = WaitForEnd();
+  // After a pre-dump it waits for more, and is not pleased that there is none.
+  if (ended != 0 && request.value("type", "") != "PRE_DUMP")
+    return FailedPrecondition("criu failed: exit status {}", sys::ExitCodeOf(ended));
+  return response;
+}
+
+}  // namespace ocirun::container
