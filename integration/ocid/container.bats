@@ -17,12 +17,6 @@ teardown_file() {
   rm -rf "$FILE_DIR"
 }
 
-kill_ocid() {
-  kill -KILL "$(cat "$FILE_DIR/ocid.pid")"
-  wait_gone() { ! kill -0 "$(cat "$FILE_DIR/ocid.pid")" 2>/dev/null; }
-  eventually wait_gone
-}
-
 @test "hello-world needs no registry" {
   [[ $("$OCICTL" run --rm hello-world) =~ ^"Hello from" ]]
 }
@@ -103,6 +97,18 @@ kill_ocid() {
     [[ $output =~ "not supported" ]]
   done
   [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+@test "/etc/mtab, no IPv6, and a broadcast address, as Docker gives them" {
+  [ "$("$OCICTL" run --rm busybox readlink /etc/mtab)" = /proc/mounts ]
+  [ "$("$OCICTL" run --rm --read-only busybox readlink /etc/mtab)" = /proc/mounts ]
+  run "$OCICTL" run --rm busybox ip addr
+  [[ $output == *" brd 172."*" scope global eth0"* || $output == *" brd 192.168."*" scope global eth0"* ]]
+  [[ $output != *inet6* ]]
+  if [ -e /proc/sys/net/ipv6 ]; then
+    [ "$("$OCICTL" run --rm busybox cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6)" = 1 ]
+    [ "$("$OCICTL" run --rm --sysctl net.ipv6.conf.all.disable_ipv6=0 busybox cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6)" = 0 ]
+  fi
 }
 
 @test "twenty containers at once" {

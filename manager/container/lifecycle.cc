@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <google/protobuf/util/json_util.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "base/signal_names.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
@@ -72,6 +74,15 @@ std::string OutputUri(const Container& record, const std::string& bundle) {
     uri += "&max-file=" + files->second;
   }
   return uri;
+}
+
+// /etc/mtab, as Docker makes it where the image has none: mount(8) and df of old read it.
+Status LinkMtab(const UniqueFd& rootfs) {
+  ASSIGN_OR_RETURN(const UniqueFd etc, MakeDirsInRoot(rootfs, "/etc", 0755));
+  if (::symlinkat("/proc/mounts", etc.get(), "mtab") == 0 || errno == EEXIST) {
+    return absl::OkStatus();
+  }
+  return SysError(errno, "symlink", "/etc/mtab");
 }
 
 network::Endpoint EndpointOf(const Container& record) {
@@ -338,6 +349,7 @@ StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std:
   }
   ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::Open(paths.rootfs, O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(Json spec, BuildSpec(record, paths, rootfs));
+  RETURN_IF_ERROR(LinkMtab(rootfs));
   RETURN_IF_ERROR(WriteFile(bundle + "/config.json", spec.dump(), 0600));
   return spec;
 }
