@@ -99,6 +99,10 @@ teardown_file() {
   [ -z "$("$OCICTL" ps -aq)" ]
 }
 
+@test "--ipc host, also where the host has no /dev/mqueue" {
+  [ "$("$OCICTL" run --rm --ipc host busybox readlink /proc/self/ns/ipc)" = "$(readlink /proc/self/ns/ipc)" ]
+}
+
 @test "/etc/mtab, no IPv6, and a broadcast address, as Docker gives them" {
   [ "$("$OCICTL" run --rm busybox readlink /etc/mtab)" = /proc/mounts ]
   [ "$("$OCICTL" run --rm --read-only busybox readlink /etc/mtab)" = /proc/mounts ]

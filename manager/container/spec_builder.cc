@@ -10,6 +10,8 @@
 #include <set>
 
 #include "base/sys/file.h"
+#include "base/file.h"
+#include "base/path.h"
 
 namespace ocirun::container {
 namespace {
@@ -157,10 +159,14 @@ std::vector<Json> DefaultMounts(const HostConfig& host) {
       MountOf("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys_mode}),
       MountOf("/sys/fs/cgroup", "cgroup", "cgroup", {sys_mode, "nosuid", "noexec", "nodev"}),
       MountOf("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"})};
-  if (host.ipc_mode() == "host") {
+  const bool host_ipc = host.ipc_mode() == "host";
+  // A host that has not mounted it has it nevertheless: mqueue belongs to the IPC namespace.
+  if (host_ipc && PathExists("/dev/mqueue")) {
     mounts.back() = MountOf("/dev/mqueue", "bind", "/dev/mqueue", {"rbind"});
     mounts.push_back(MountOf("/dev/shm", "bind", "/dev/shm", {"rbind"}));
   } else if (host.ipc_mode() != "none") {
+  }
+  if (host_ipc && PathExists("/dev/shm")) {
     mounts.push_back(
         MountOf("/dev/shm", "tmpfs", "shm",
                 {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", shm)}));
