@@ -349,6 +349,7 @@ StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std:
   }
   ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::Open(paths.rootfs, O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(Json spec, BuildSpec(record, paths, rootfs));
+  RETURN_IF_ERROR(CheckMountTypes(spec, rootfs));
   RETURN_IF_ERROR(LinkMtab(rootfs));
   RETURN_IF_ERROR(WriteFile(bundle + "/config.json", spec.dump(), 0600));
   return spec;

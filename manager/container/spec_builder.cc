@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/container/spec_builder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -9,9 +10,9 @@
 #include <map>
 #include <set>
 
-#include "base/sys/file.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/sys/file.h"
 
 namespace ocirun::container {
 namespace {
@@ -163,10 +164,10 @@ std::vector<Json> DefaultMounts(const HostConfig& host) {
   // A host that has not mounted it has it nevertheless: mqueue belongs to the IPC namespace.
   if (host_ipc && PathExists("/dev/mqueue")) {
     mounts.back() = MountOf("/dev/mqueue", "bind", "/dev/mqueue", {"rbind"});
-    mounts.push_back(MountOf("/dev/shm", "bind", "/dev/shm", {"rbind"}));
-  } else if (host.ipc_mode() != "none") {
   }
   if (host_ipc && PathExists("/dev/shm")) {
+    mounts.push_back(MountOf("/dev/shm", "bind", "/dev/shm", {"rbind"}));
+  } else if (host.ipc_mode() != "none") {
     mounts.push_back(
         MountOf("/dev/shm", "tmpfs", "shm",
                 {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", shm)}));
@@ -455,6 +456,31 @@ StatusOr<Json> BuildSpec(const Container& container, const SpecPaths& paths,
   spec["mounts"] = MountsOf(container, paths);
   ASSIGN_OR_RETURN(spec["linux"], LinuxOf(container, paths));
   return spec;
+}
+
+Status CheckMountTypes(const Json& spec, const UniqueFd& rootfs) {
+  std::vector<std::string> above;
+  for (const Json& mount : spec["mounts"]) {
+    const std::string target = mount["destination"];
+    // What an earlier mount brings is not the image's.
+    const bool covered = std::any_of(above.begin(), above.end(), [&](const std::string& folder) {
+      return target.starts_with(folder + "/");
+    });
+    above.push_back(target);
+    if (covered || mount["type"] != "bind") continue;
+    const std::string source = mount["source"];
+    const auto there = OpenInRoot(rootfs, target, O_PATH);
+    if (!there.ok()) continue;  // it will be made
+    ASSIGN_OR_RETURN(const struct stat from, sys::StatPath(source));
+    ASSIGN_OR_RETURN(const struct stat onto, sys::Stat(*there));
+    if (S_ISDIR(from.st_mode) == S_ISDIR(onto.st_mode)) continue;
+    return InvalidArgument(
+        "cannot mount \"{}\" on \"{}\": {} on {}: Are you trying to mount a directory onto a file "
+        "(or vice-versa)? Check if the specified host path exists and is the expected type",
+        source, target, S_ISDIR(from.st_mode) ? "a folder" : "a file",
+        S_ISDIR(onto.st_mode) ? "a folder of the image" : "a file of the image");
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<Json> BuildExecProcess(const Json& spec, const ExecOptions& options,

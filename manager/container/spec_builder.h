@@ -32,6 +32,9 @@ Status CheckSupported(const ocid::v1::ContainerConfig& config,
 StatusOr<Json> BuildSpec(const ocid::v1::Container& container, const SpecPaths& paths,
                          const UniqueFd& rootfs);
 
+// InvalidArgument when a file is to be mounted on a folder of the image, or a folder on its file.
+Status CheckMountTypes(const Json& spec, const UniqueFd& rootfs);
+
 struct ExecOptions {
   std::vector<std::string> args;
   std::vector<std::string> env;
