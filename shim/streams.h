@@ -16,7 +16,8 @@ namespace ocirun::shim {
 
 // The standard streams of one process: reads its output, writes the log, feeds attach clients and
 // its input. The only thing that holds the process up is its own pipe, while an attach client that
-// is connected is behind.
+// is connected is behind; the only thing that holds a client's input up is a process that does not
+// read.
 class Streams {
  public:
   struct Options {
@@ -61,6 +62,8 @@ class Streams {
   void PauseOrResume();
   void WriteInput(std::string_view data);
   void FlushInput();
+  void WatchInput();
+  void HoldOrTakeInput();
   void CheckEnd();
 
   Loop* loop_;

@@ -14,7 +14,8 @@ setup() {
   BUNDLE=$FILE_DIR/box
   mkdir "$BUNDLE"
   cp "$FILE_DIR/template/config.json" "$BUNDLE/"
-  edit_config "$BUNDLE" '.root.path = $root' --arg root "$FILE_DIR/template/rootfs"
+  # A cgroup of this run's own: others may test beside us.
+  edit_config "$BUNDLE" '.root.path = $root | .linux.cgroupsPath = $cgroup' --arg root "$FILE_DIR/template/rootfs" --arg cgroup "/${FILE_DIR##*/}"
 }
 teardown() {
   [ ! -e "$BUNDLE/shim.pid" ] || end_process "$BUNDLE/shim.pid"
@@ -93,6 +94,53 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   grep -q done "$BUNDLE/second"
   [ "$(cat "$BUNDLE/first")" = "$(grep -v done "$BUNDLE/second")" ]
   [ "$(call wait box)" = 0 ]
+  call delete box
+}
+
+@test "input waits for a process that does not read, and the shim does not keep it" {
+  STDIN=attach: start_shim 'echo begun; sleep 1; echo on >&2; wc -c'
+  head -c 50000000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/out" 2>"$BUNDLE/err" 3>&- &
+  client=$!
+  eventually lsof_connected "$BUNDLE/attach.sock"
+  call start box
+  # The output goes on meanwhile.
+  eventually grep -q on "$BUNDLE/err"
+  wait $client
+  [ "$(tail -1 "$BUNDLE/out")" = 50000000 ]
+  [ "$(call wait box)" = 0 ]
+  [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$BUNDLE/shim.pid")/status")" -lt 16000 ]
+  call delete box
+}
+
+@test "what a client sent before it left still counts" {
+  mkfifo "$BUNDLE/go"
+  edit_config "$BUNDLE" '.mounts += [{destination: "/go", type: "bind", source: $go, options: ["bind"]}]' --arg go "$BUNDLE/go"
+  STDIN=attach: start_shim 'read x </go; wc -c'
+  # Frames as shim/attach.h draws them: more than pipe and sockets hold, then its end, then it leaves.
+  python3 - "$BUNDLE/attach.sock" <<'END' &
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+for _ in range(8):
+    s.sendall(struct.pack('>II', 0, 45000) + b"x" * 45000)
+s.sendall(struct.pack('>II', 0, 0))
+END
+  wait $!
+  call start box
+  echo >"$BUNDLE/go"
+  [ "$(call wait box)" = 0 ]
+  [ "$(jq -r .log "$BUNDLE/log")" = 360000 ]
+  call delete box
+}
+
+@test "a process that ends without reading does not hold its clients" {
+  STDIN=attach: start_shim 'exit 3'
+  head -c 5000000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" 3>&- &
+  client=$!
+  eventually lsof_connected "$BUNDLE/attach.sock"
+  call start box
+  [ "$(call wait box)" = 3 ]
+  wait $client || true
   call delete box
 }
 

@@ -192,9 +192,9 @@ grpc::Status ContainerService::AttachContainer(
     ocid::v1::AttachRequest request;
     while (stream->Read(&request)) {
       if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
-        if (!connection->WriteInput(request.stdin()).ok()) break;
+        if (!connection->WriteInput(request.stdin(), CancelledBy(context)).ok()) break;
       } else if (request.close_stdin() && start.stdin()) {
-        IgnoreError(connection->WriteInput(""), "the process ended");
+        IgnoreError(connection->WriteInput("", CancelledBy(context)), "the process ended");
       } else if (request.has_resize()) {
         IgnoreError(manager_->Resize(start.container(), "", request.resize()), "it ended");
       }
@@ -241,9 +241,9 @@ grpc::Status ContainerService::ExecContainer(
     ocid::v1::ExecRequest request;
     while (stream->Read(&request)) {
       if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
-        if (!connection->WriteInput(request.stdin()).ok()) break;
+        if (!connection->WriteInput(request.stdin(), CancelledBy(context)).ok()) break;
       } else if (request.close_stdin() && start.stdin()) {
-        IgnoreError(connection->WriteInput(""), "the process ended");
+        IgnoreError(connection->WriteInput("", CancelledBy(context)), "the process ended");
       } else if (request.has_resize()) {
         IgnoreError(manager_->Resize(start.container(), session->exec_id, request.resize()),
                     "it ended");
