@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -115,6 +114,7 @@ void Streams::ReceiveConsole() {
     auto master = sys::ReceiveFd(*held);
     if (!master.ok()) return;  // the runtime failed, and says so itself
     sources_[0].fd = std::move(*master);
+    IgnoreError(ApplySize(), "the client sends its size again");
     IgnoreError(WatchSource(&sources_[0]), "without it the terminal stays silent");
     FlushInput();
   };
@@ -242,9 +242,14 @@ void Streams::CloseInput() {
 }
 
 Status Streams::Resize(uint32_t width, uint32_t height) {
-  if (!options_.terminal || !sources_[0].fd) return absl::OkStatus();
-  const winsize size{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
-  if (::ioctl(sources_[0].fd.get(), TIOCSWINSZ, &size) < 0)
+  if (!options_.terminal) return absl::OkStatus();
+  size_ = winsize{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
+  return ApplySize();
+}
+
+Status Streams::ApplySize() {
+  if (!size_ || !sources_[0].fd) return absl::OkStatus();
+  if (::ioctl(sources_[0].fd.get(), TIOCSWINSZ, &*size_) < 0)
     return SysError(errno, "ioctl TIOCSWINSZ");
   return absl::OkStatus();
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/ioctl.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +42,7 @@ class Streams {
   Streams& operator=(const Streams&) = delete;
 
   void CloseInput();
+  // Of the terminal; also before there is one, which then has it from its first moment in the shim.
   Status Resize(uint32_t width, uint32_t height);
   // The process has ended: what is in its pipes is read, and then the streams end, though somebody
   // else may still hold them open.
@@ -64,6 +68,7 @@ class Streams {
   void FlushInput();
   void WatchInput();
   void HoldOrTakeInput();
+  Status ApplySize();
   void CheckEnd();
 
   Loop* loop_;
@@ -76,6 +81,7 @@ class Streams {
   std::string pending_input_;
   bool input_watched_ = false, input_ended_ = false;
   UniqueFd console_listener_;
+  std::optional<winsize> size_;
   bool paused_ = false, process_ended_ = false, ended_ = false;
   std::shared_ptr<int> alive_ = std::make_shared<int>();  // timers outlive this; they look here
   uint64_t lost_lines_ = 0;                               // writes that the log's disk refused

@@ -21,6 +21,28 @@ teardown_file() {
   rm -rf "$FILE_DIR"
 }
 
+# in_terminal COLUMNS ROWS COMMAND...: the command in a terminal of that size; its output.
+in_terminal() {
+  python3 - "$@" <<'END'
+import fcntl, os, pty, struct, sys, termios
+pid, master = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', int(sys.argv[2]), int(sys.argv[1]), 0, 0))
+    os.execvp(sys.argv[3], sys.argv[3:])
+out = b''
+while True:
+    try:
+        data = os.read(master, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    out += data
+sys.stdout.write(out.decode().replace('\r', ''))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+}
+
 @test "run -i: 50 MB of input arrive whole, also when the command reads late" {
   [ "$("$OCICTL" run -i --rm busybox sha256sum <"$FILE_DIR/big")" = "$SUM" ]
   [ "$("$OCICTL" run -i --rm busybox sh -c 'sleep 2; sha256sum' <"$FILE_DIR/big")" = "$SUM" ]
@@ -39,4 +61,9 @@ teardown_file() {
   run "$OCICTL" exec -i box sh -c 'seq 100000 | tail -1; sleep 1; echo done' <"$FILE_DIR/big"
   [ "${lines[0]}" = 100000 ]
   [ "${lines[1]}" = done ]
+}
+
+@test "run -it and exec -it: the terminal has the client's size from the first moment" {
+  [ "$(in_terminal 101 41 "$OCICTL" run -it --rm busybox stty size)" = "41 101" ]
+  [ "$(in_terminal 102 42 "$OCICTL" exec -it box stty size)" = "42 102" ]
 }

@@ -206,6 +206,19 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   call delete box
 }
 
+@test "a terminal of an exec has the size that was told before it started" {
+  start_shim 'sleep 1000'
+  call start box
+  call exec box e1 "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["sh","-c","until [ \"$(stty size)\" = \"40 100\" ]; do sleep 0.1; done; exit 5"],"env":["PATH=/bin"]}' tty
+  call resize box 100 40 e1
+  call start box e1
+  [ "$(timeout 15 "$SHIMCTL" "$ADDRESS" wait box e1)" = 5 ]
+  call delete box e1
+  call kill box 9
+  call wait box
+  call delete box
+}
+
 @test "pause and resume, pids, connect" {
   start_shim 'sleep 1000'
   call start box

@@ -179,15 +179,10 @@ grpc::Status ContainerService::AttachContainer(
     response.set_attached(true);
     stream->Write(response);
   };
-  StatusOr<container::Session> session =
-      manager_->Attach(start.container(), CancelledBy(context), registered);
+  StatusOr<container::Session> session = manager_->Attach(start, CancelledBy(context), registered);
   if (!session.ok()) return ToGrpc(session.status());
   if (session->connection == nullptr) return grpc::Status::OK;  // the start failed
   container::AttachConnection* connection = session->connection.get();
-  if (start.has_size()) {
-    IgnoreError(manager_->Resize(start.container(), "", start.size()), "sent again on a change");
-  }
-
   const InputThread input(context, [&] {
     ocid::v1::AttachRequest request;
     while (stream->Read(&request)) {

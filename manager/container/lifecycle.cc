@@ -205,7 +205,7 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   std::string netns;
   RETURN_IF_ERROR(SetUpNetwork(record, &netns));
   RETURN_IF_ERROR(WriteEtcFiles(*record));
-  RETURN_IF_ERROR(WriteBundle(*record, netns).status());
+  RETURN_IF_ERROR(WriteBundle(live, *record, netns).status());
 
   const ShimStart start = ShimOf(id);
   const auto prefix = [](const Status& status) {
@@ -325,7 +325,8 @@ Status ContainerManager::WriteEtcFiles(const Container& record) {
   return WriteFile(record.resolv_conf_path(), resolv);
 }
 
-StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std::string& netns) {
+StatusOr<Json> ContainerManager::WriteBundle(const LivePtr& live, const Container& record,
+                                             const std::string& netns) {
   const std::string bundle = Bundle(record.id());
   std::string parent = record.host_config().cgroup_parent();
   if (parent.empty()) parent = "/ocid-" + options_.instance;
@@ -351,6 +352,10 @@ StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std:
   ASSIGN_OR_RETURN(Json spec, BuildSpec(record, paths, rootfs));
   RETURN_IF_ERROR(CheckMountTypes(spec, rootfs));
   RETURN_IF_ERROR(LinkMtab(rootfs));
+  {
+    const std::lock_guard lock(live->mutex);
+    SetConsoleSize(live->size, &spec["process"]);
+  }
   RETURN_IF_ERROR(WriteFile(bundle + "/config.json", spec.dump(), 0600));
   return spec;
 }

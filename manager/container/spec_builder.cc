@@ -23,6 +23,7 @@ using ocid::v1::HostConfig;
 
 constexpr const char* kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr uint64_t kDefaultShm = 64u << 20;
+constexpr uint32_t kMaxTerminalSide = UINT16_MAX;  // of struct winsize
 
 const std::vector<std::string> kDefaultCapabilities = {
     "CHOWN",   "DAC_OVERRIDE", "FSETID",           "FOWNER",
@@ -483,12 +484,19 @@ Status CheckMountTypes(const Json& spec, const UniqueFd& rootfs) {
   return absl::OkStatus();
 }
 
+void SetConsoleSize(const ocid::v1::TerminalSize& size, Json* process) {
+  if (!(*process)["terminal"].get<bool>() || size.width() == 0 || size.height() == 0) return;
+  (*process)["consoleSize"] = {{"width", std::min(size.width(), kMaxTerminalSide)},
+                               {"height", std::min(size.height(), kMaxTerminalSide)}};
+}
+
 StatusOr<Json> BuildExecProcess(const Json& spec, const ExecOptions& options,
                                 const UniqueFd& rootfs) {
   Json process = spec["process"];
   process["args"] = options.args;
   process["terminal"] = options.tty;
   process.erase("consoleSize");
+  SetConsoleSize(options.size, &process);
   std::vector<std::string> env = process["env"].get<std::vector<std::string>>();
   if (options.tty) env.emplace_back("TERM=xterm");
   env.insert(env.end(), options.env.begin(), options.env.end());
