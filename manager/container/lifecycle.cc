@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/signal_names.h"
+#include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 #include "manager/container/manager.h"
@@ -32,6 +33,7 @@ constexpr int32_t kDefaultStopTimeout = 10;
 constexpr int kFailedStart = 128;
 constexpr size_t kRemovedKept = 256;
 constexpr auto kAttachGrace = std::chrono::seconds(10);
+constexpr auto kRuntimeTimeout = std::chrono::seconds(30);
 
 bool IsRunning(const Container& record) {
   const auto status = record.state().status();
@@ -51,6 +53,9 @@ int ExitCodeOfError(const std::string& text) {
   }
   return kFailedStart;
 }
+
+// Of a container whose shim cannot tell any more: what is left of it is killed.
+ExitInfo KilledNow() { return {.status = 128 + SIGKILL, .time = NowUnixNanos()}; }
 
 // "10m", Docker's units of 1000.
 std::string SizeInBytes(const std::string& text) {
@@ -368,7 +373,7 @@ void ContainerManager::Monitor(const LivePtr& live, const std::shared_ptr<ShimCl
   }
   StatusOr<ExitInfo> info = shim->Wait("");
   if (!info.ok()) info = ReadExitFile(Bundle(id));  // the shim is gone; it wrote before
-  if (!info.ok()) info = ExitInfo{.status = 255, .time = NowUnixNanos()};
+  if (!info.ok()) info = KilledNow();               // or was killed: OnExit ends what it left
   IgnoreError(shim->Delete(""), "a shim that is gone has nothing to delete");
   shim->Shutdown();
   OnExit(live, *info);
@@ -464,6 +469,7 @@ bool ContainerManager::RestartAfterExit(const LivePtr& live) {
 // Takes away what a run made. Idempotent; errors are not worth more than going on.
 void ContainerManager::Cleanup(Container* record) {
   const std::string id = record->id();
+  IgnoreError(DeleteFromRuntime(id), "the next start says that it exists");
   IgnoreError(bridge_->Disconnect(id, EndpointOf(*record)), "reconciled at the next start");
   IgnoreError(network::RemoveNetNs(NetNs(id)), "not there");
   IgnoreError(sys::Unmount(Bundle(id) + "/rootfs", MNT_DETACH | UMOUNT_NOFOLLOW), "not mounted");
@@ -478,6 +484,24 @@ void ContainerManager::Cleanup(Container* record) {
     endpoint.set_network(name);
     endpoint.set_network_id(network_id);
   }
+}
+
+// A shim that was killed has left its processes, cgroups and the runtime's state behind, and its
+// socket. The runtime's own command ends them.
+Status ContainerManager::DeleteFromRuntime(const std::string& id) {
+  const ShimStart shim = ShimOf(id);
+  if (const auto address = ReadFile(shim.bundle + "/address", 4096); address.ok()) {
+    const std::string path = address->substr(std::min(address->find('/') + 2, address->size()));
+    if (path.starts_with(shim.socket_dir + "/")) IgnoreError(sys::Unlink(path), "it ended well");
+  }
+  if (!PathExists(shim.runtime_root + "/" + id)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(
+      const CommandResult result,
+      RunCommand({.path = shim.runtime,
+                  .args = {shim.runtime, "--root", shim.runtime_root, "delete", "--force", id},
+                  .timeout = kRuntimeTimeout}));
+  if (result.wait_status == 0) return absl::OkStatus();
+  return Internal("ocirun delete --force {}: {}", id, result.error_output);
 }
 
 Status ContainerManager::Stop(const ocid::v1::StopContainerRequest& request) {
@@ -652,7 +676,7 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
     }
   }
   StatusOr<ExitInfo> info = ReadExitFile(bundle);
-  if (!info.ok()) info = ExitInfo{.status = 255, .time = NowUnixNanos()};
+  if (!info.ok()) info = KilledNow();
   OnExit(live, *info);
 }
 

@@ -140,6 +140,7 @@ class ContainerManager {
   void OnExit(const LivePtr& live, const ExitInfo& info);
   bool RestartAfterExit(const LivePtr& live);
   void Cleanup(ocid::v1::Container* record);
+  Status DeleteFromRuntime(const std::string& id);
   Status StopLocked(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
   Status RemoveLocked(const LivePtr& live);
   void Publish(const ocid::v1::Container& record, const std::string& action,
