@@ -33,6 +33,22 @@ left_nothing() {
     [ -z "$(find /sys/fs/cgroup -type d -name "$ID")" ]
 }
 
+@test "rm -f of a container that is being restarted removes it, each time" {
+  for i in $(seq 30); do
+    "$OCICTL" run -d --name "r$i" --restart always busybox false >/dev/null
+  done
+  for i in $(seq 30); do "$OCICTL" rm -f "r$i"; done
+  [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+@test "stop of a container that waits for its restart keeps it down" {
+  "$OCICTL" run -d --name waits --restart always busybox false
+  eventually is waits restarting
+  "$OCICTL" stop waits
+  is waits exited
+  "$OCICTL" rm waits
+}
+
 @test "a shim that is killed: the container ends with 137, nothing is left, and it starts again" {
   "$OCICTL" run -d --name box busybox sleep 1000
   kill_shim box
@@ -57,4 +73,39 @@ left_nothing() {
   eventually left_nothing  # init of the machine reaps it
   "$OCICTL" start box
   "$OCICTL" rm -f box
+}
+
+@test "a container that waits for its restart is restarted by the next daemon" {
+  "$OCICTL" run -d --name twice --restart always -v "$FILE_DIR:/f" busybox sh -c 'echo x >>/f/runs; [ -e /f/stay ] && exec sleep 1000; exit 1'
+  eventually is twice restarting
+  # In a back-off that is long enough to kill the daemon in it.
+  many() { [ "$(wc -l <"$FILE_DIR/runs")" -ge 4 ]; }
+  eventually many
+  eventually is twice restarting
+  kill_ocid
+  touch "$FILE_DIR/stay"
+  start_ocid
+  eventually is twice running
+  "$OCICTL" rm -f twice
+}
+
+@test "with the daemon, always starts what a person stopped, unless-stopped and no do not" {
+  "$OCICTL" run -d --name always --restart always busybox sleep 1000
+  "$OCICTL" run -d --name unless --restart unless-stopped busybox sleep 1000
+  "$OCICTL" run -d --name failure --restart on-failure busybox sleep 1000
+  "$OCICTL" run -d --name no busybox sleep 1000
+  "$OCICTL" create --name never --restart always busybox sleep 1000
+  "$OCICTL" stop -t 0 always unless failure no
+  kill_ocid
+  start_ocid
+  eventually is always running
+  is unless exited
+  is failure exited
+  is no exited
+  is never created
+  "$OCICTL" start unless
+  kill_ocid
+  start_ocid
+  is unless running
+  "$OCICTL" rm -f always unless failure no never
 }

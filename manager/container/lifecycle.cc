@@ -54,6 +54,17 @@ int ExitCodeOfError(const std::string& text) {
   return kFailedStart;
 }
 
+// Whether one that does not run is started with the daemon, as Docker does it: a person's stop
+// keeps `unless-stopped` down, `always` comes back. What was to be restarted in a moment still is.
+bool StartsWithDaemon(const Container& record) {
+  const auto& state = record.state();
+  if (IsRunning(record) || state.started_at() == 0) return false;
+  const std::string& policy = record.host_config().restart_policy().name();
+  if (policy == "always") return true;
+  if (state.stopped_by_hand()) return false;
+  return policy == "unless-stopped" || state.status() == ContainerState::STATUS_RESTARTING;
+}
+
 // Of a container whose shim cannot tell any more: what is left of it is killed.
 ExitInfo KilledNow() { return {.status = 128 + SIGKILL, .time = NowUnixNanos()}; }
 
@@ -157,8 +168,12 @@ Status ContainerManager::Start(const std::string& name) {
     if (live->record.state().status() == ContainerState::STATUS_PAUSED) {
       return FailedPrecondition("cannot start a paused container, try unpause instead");
     }
+    if (live->removing) {
+      return FailedPrecondition("container is marked for removal and cannot be started");
+    }
     if (IsRunning(live->record)) return absl::OkStatus();
     live->stop_wanted = false;
+    live->record.mutable_state()->set_stopped_by_hand(false);
     live->record.mutable_state()->set_restart_count(0);
   }
   const Status status = StartLocked(live);
@@ -173,6 +188,7 @@ Status ContainerManager::StartLocked(const LivePtr& live) {
   Container record;
   {
     const std::lock_guard lock(live->mutex);
+    ++live->launches;
     record = live->record;
   }
   Status status = Launch(live, &record);
@@ -189,6 +205,7 @@ Status ContainerManager::StartLocked(const LivePtr& live) {
     if (state->started_at() != 0) state->set_status(ContainerState::STATUS_EXITED);
     state->set_exit_code(code);
     state->set_error(MessageOf(status));
+    state->set_stopped_by_hand(live->stop_wanted);
     live->record = record;
     status.Update(Save(record));
   }
@@ -246,6 +263,7 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   state->set_oom_killed(false);
   {
     const std::lock_guard lock(live->mutex);
+    state->set_stopped_by_hand(live->stop_wanted);  // it may have been asked for meanwhile
     live->record = *record;
     RETURN_IF_ERROR(Save(*record));
   }
@@ -402,6 +420,7 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
   state->set_pid(0);
   {
     const std::lock_guard lock(live->mutex);
+    state->set_stopped_by_hand(live->stop_wanted);
     live->record = record;
     live->shim.reset();
     live->task_created = false;
@@ -439,31 +458,46 @@ bool ContainerManager::RestartAfterExit(const LivePtr& live) {
     count = state->restart_count() + 1;
     state->set_restart_count(count);
     if (stable) count = 1;
-    state->set_status(ContainerState::STATUS_RESTARTING);
+  }
+  const auto delay = std::chrono::milliseconds(100) * (1u << std::min(count - 1, 9u));
+  PlanRestart(live, std::min<std::chrono::milliseconds>(delay, std::chrono::minutes(1)));
+  return true;
+}
+
+// `life` is held, or nobody else knows of the container yet.
+void ContainerManager::PlanRestart(const LivePtr& live, std::chrono::milliseconds delay) {
+  uint64_t planned = 0;
+  {
+    const std::lock_guard lock(live->mutex);
+    planned = live->launches;
+    live->record.mutable_state()->set_status(ContainerState::STATUS_RESTARTING);
+    IgnoreError(Save(live->record), "only a daemon that is killed now does not restart it");
   }
   live->changed.notify_all();
-  std::thread([this, live, count] {
-    const auto delay = std::chrono::milliseconds(100) * (1u << std::min(count - 1, 9u));
+  std::thread([this, live, delay, planned] {
     {
       std::unique_lock lock(live->mutex);
-      live->changed.wait_for(lock,
-                             std::min<std::chrono::milliseconds>(delay, std::chrono::minutes(1)),
-                             [&] { return live->stop_wanted || live->removed; });
+      live->changed.wait_for(lock, delay, [&] {
+        return live->stop_wanted || live->removed || live->launches != planned;
+      });
     }
-    const std::lock_guard life(live->life);
-    {
-      const std::lock_guard lock(live->mutex);
-      if (live->removed) return;
-      if (live->stop_wanted) {
-        live->record.mutable_state()->set_status(ContainerState::STATUS_EXITED);
-        ++live->exits;
-        live->changed.notify_all();
-        return;
-      }
-    }
-    IgnoreError(StartLocked(live), "the error is in the container's state");
+    RestartIfWanted(live, planned);
   }).detach();
-  return true;
+}
+
+void ContainerManager::RestartIfWanted(const LivePtr& live, uint64_t planned) {
+  const std::lock_guard life(live->life);
+  {
+    const std::lock_guard lock(live->mutex);
+    // Stopping, starting and removing it all take it out of this state themselves.
+    if (live->removing || live->removed || live->stop_wanted || live->launches != planned) return;
+  }
+  if (StartLocked(live).ok()) return;
+  {
+    const std::lock_guard lock(live->mutex);  // the error is in its state
+    ++live->exits;
+  }
+  live->changed.notify_all();
 }
 
 // Takes away what a run made. Idempotent; errors are not worth more than going on.
@@ -506,22 +540,44 @@ Status ContainerManager::DeleteFromRuntime(const std::string& id) {
 
 Status ContainerManager::Stop(const ocid::v1::StopContainerRequest& request) {
   ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
-  return StopLocked(live,
-                    request.has_timeout_seconds()
-                        ? std::optional<int32_t>(request.timeout_seconds())
-                        : std::nullopt,
-                    request.signal());
+  return StopLive(live,
+                  request.has_timeout_seconds() ? std::optional<int32_t>(request.timeout_seconds())
+                                                : std::nullopt,
+                  request.signal());
 }
 
-Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> timeout,
-                                    const std::string& signal) {
+// From now on the restart policy rests, also for a daemon that comes after us.
+void ContainerManager::WantStopped(const LivePtr& live) {
+  {
+    const std::lock_guard lock(live->mutex);
+    live->stop_wanted = true;
+    if (!live->record.state().stopped_by_hand()) {
+      live->record.mutable_state()->set_stopped_by_hand(true);
+      IgnoreError(Save(live->record), "only a daemon that is killed now forgets it");
+    }
+  }
+  live->changed.notify_all();
+}
+
+Status ContainerManager::StopLive(const LivePtr& live, std::optional<int32_t> timeout,
+                                  const std::string& signal) {
   std::shared_ptr<ShimClient> shim;
   uint64_t exits = 0;
   std::string text = signal;
   Container record;
+  WantStopped(live);
   {
+    // A start that is under way, by a person or by the policy, ends first: then there is something
+    // to stop.
+    const std::lock_guard life(live->life);
+    WantStopped(live);
     const std::lock_guard lock(live->mutex);
-    live->stop_wanted = true;
+    auto* state = live->record.mutable_state();
+    if (state->status() == ContainerState::STATUS_RESTARTING) {
+      state->set_status(ContainerState::STATUS_EXITED);
+      ++live->exits;
+      IgnoreError(Save(live->record), "the next daemon does not restart it either");
+    }
     shim = live->shim;
     exits = live->exits;
     record = live->record;
@@ -533,7 +589,9 @@ Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> 
   if (!timeout && record.config().has_stop_timeout_seconds()) {
     timeout = record.config().stop_timeout_seconds();
   }
-  if (record.state().status() == ContainerState::STATUS_PAUSED) RETURN_IF_ERROR(shim->Resume());
+  if (record.state().status() == ContainerState::STATUS_PAUSED) {
+    IgnoreError(shim->Resume(), "it ended just now");
+  }
   IgnoreError(shim->Kill("", number, false), "it ended just now");
   const auto gone = [&] { return live->exits != exits || live->removed; };
   std::unique_lock lock(live->mutex);
@@ -556,11 +614,11 @@ Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> 
 
 Status ContainerManager::Restart(const ocid::v1::RestartContainerRequest& request) {
   ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
-  RETURN_IF_ERROR(StopLocked(live,
-                             request.has_timeout_seconds()
-                                 ? std::optional<int32_t>(request.timeout_seconds())
-                                 : std::nullopt,
-                             request.signal()));
+  RETURN_IF_ERROR(StopLive(live,
+                           request.has_timeout_seconds()
+                               ? std::optional<int32_t>(request.timeout_seconds())
+                               : std::nullopt,
+                           request.signal()));
   RETURN_IF_ERROR(Start(request.container()));
   const std::lock_guard lock(live->mutex);
   Publish(live->record, "restart");
@@ -583,10 +641,20 @@ Status ContainerManager::Remove(const std::string& name, bool force) {
           record.name(),
           record.state().status() == ContainerState::STATUS_PAUSED ? "paused" : "running");
     }
-    RETURN_IF_ERROR(StopLocked(live, 0, "SIGKILL"));
   }
+  {
+    const std::lock_guard lock(live->mutex);
+    live->removing = true;  // what is stopped now stays so
+  }
+  Undo keep([&] {
+    const std::lock_guard lock(live->mutex);
+    live->removing = false;
+  });
+  if (force) RETURN_IF_ERROR(StopLive(live, 0, "SIGKILL"));
   const std::lock_guard life(live->life);
-  return RemoveLocked(live);
+  RETURN_IF_ERROR(RemoveLocked(live));
+  keep.Release();
+  return absl::OkStatus();
 }
 
 // `life` is held, and it does not run.
@@ -633,13 +701,23 @@ Status ContainerManager::Recover() {
     }
     containers_[row.Text(0)] = live;
   }
+  std::vector<LivePtr> starting;
+  for (const auto& [id, live] : containers_) {
+    if (StartsWithDaemon(live->record)) starting.push_back(live);
+  }
   // Containers that join another's namespaces find it in the map.
   for (const auto& [id, live] : containers_) RecoverOne(live);
+  for (const LivePtr& live : starting) {
+    live->stop_wanted = false;
+    live->record.mutable_state()->set_stopped_by_hand(false);
+    PlanRestart(live, std::chrono::milliseconds(0));
+  }
   return absl::OkStatus();
 }
 
 void ContainerManager::RecoverOne(const LivePtr& live) {
   Container& record = live->record;
+  live->stop_wanted = record.state().stopped_by_hand();
   const std::string bundle = Bundle(record.id());
   if (!IsRunning(record)) {
     if (record.state().status() == ContainerState::STATUS_RESTARTING) {

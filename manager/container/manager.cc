@@ -99,13 +99,13 @@ Status ContainerManager::Kill(const std::string& name, const std::string& signal
     const std::lock_guard lock(live->mutex);
     shim = live->shim;
     record = live->record;
-    // Whoever kills it does not want it back.
-    if (number == SIGKILL || number == SIGTERM) live->stop_wanted = true;
   }
   if (shim == nullptr || record.state().pid() == 0) {
     return FailedPrecondition("cannot kill container: {}: container {} is not running", name,
                               record.id());
   }
+  // Whoever kills it does not want it back.
+  if (number == SIGKILL || number == SIGTERM) WantStopped(live);
   RETURN_IF_ERROR(Annotate(shim->Kill("", number, false), "cannot kill container: " + name));
   if (number == SIGKILL && record.state().status() == ContainerState::STATUS_PAUSED) {
     IgnoreError(shim->Resume(), "a frozen process takes no signal");

@@ -58,6 +58,8 @@ struct Live {
   int attaching = 0;                 // clients that must be connected before the start
   uint64_t starts_failed = 0;
   uint64_t exits = 0;
+  uint64_t launches = 0;  // starts and restarts so far: a restart that was planned before is off
+  bool removing = false;  // nothing may start it any more
   bool removed = false;
   bool stop_wanted = false;  // by a person: the restart policy rests
   std::map<std::string, bool> execs;
@@ -139,9 +141,12 @@ class ContainerManager {
   void Monitor(const LivePtr& live, const std::shared_ptr<ShimClient>& shim);
   void OnExit(const LivePtr& live, const ExitInfo& info);
   bool RestartAfterExit(const LivePtr& live);
+  void PlanRestart(const LivePtr& live, std::chrono::milliseconds delay);
+  void RestartIfWanted(const LivePtr& live, uint64_t planned);
   void Cleanup(ocid::v1::Container* record);
   Status DeleteFromRuntime(const std::string& id);
-  Status StopLocked(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
+  Status StopLive(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
+  void WantStopped(const LivePtr& live);
   Status RemoveLocked(const LivePtr& live);
   void Publish(const ocid::v1::Container& record, const std::string& action,
                std::map<std::string, std::string> attributes = {});
