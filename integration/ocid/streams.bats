@@ -67,3 +67,9 @@ END
   [ "$(in_terminal 101 41 "$OCICTL" run -it --rm busybox stty size)" = "41 101" ]
   [ "$(in_terminal 102 42 "$OCICTL" exec -it box stty size)" = "42 102" ]
 }
+
+@test "attach gives a running terminal the client's size" {
+  "$OCICTL" run -dit --name sized busybox sh -c 'until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; exit 6'
+  run in_terminal 99 33 timeout 15 "$OCICTL" attach sized
+  [ "$status" -eq 6 ]
+}
