@@ -7,6 +7,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <malloc.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
@@ -29,6 +30,10 @@ namespace ocirun {
 namespace {
 
 constexpr int kMaxMessage = 16 << 20;
+// Threads come and go with every call and container. With an arena for each CPU times eight, as
+// malloc has it, what they leave adds up to tens of megabytes that nobody uses.
+constexpr int kArenas = 2;
+constexpr timespec kTrimEvery{.tv_sec = 30, .tv_nsec = 0};
 
 struct Options {
   std::string config = "/etc/ocirun/ocid.yaml";
@@ -172,7 +177,8 @@ Status Run(const Options& options) {
   spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, options.listen, options.root,
                daemon.instance);
   int signal = 0;
-  sigwait(&signals, &signal);
+  // What a pull or a burst of containers took is given back.
+  while ((signal = sigtimedwait(&signals, nullptr, &kTrimEvery)) < 0) malloc_trim(0);
   spdlog::info("{}: stopping; containers run on", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
   const Status closed = daemon.bridge->Close();
@@ -187,6 +193,7 @@ Status Run(const Options& options) {
 }  // namespace ocirun
 
 int main(int argc, char** argv) {
+  mallopt(M_ARENA_MAX, ocirun::kArenas);
   ocirun::Options options;
   CLI::App app("ocid, the container daemon of ocirun");
   app.set_version_flag("--version", fmt::format("ocid version {}", ocirun::kVersion));

@@ -63,19 +63,36 @@ void AttachServer::Accept() {
   const auto uid = sys::PeerUid(*socket);
   if (!uid.ok() || *uid != ::geteuid()) return;
   ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
-  const auto client = clients_.insert(clients_.end(), {std::move(*socket), "", ""});
-  const Status watched = loop_->Watch(client->socket, EPOLLIN,
-                                      [this, client](uint32_t events) { Serve(client, events); });
-  if (!watched.ok()) clients_.erase(client);
+  const auto client = clients_.insert(clients_.end(), Client{.socket = std::move(*socket)});
+  if (!WatchClient(client).ok()) clients_.erase(client);
+}
+
+Status AttachServer::WatchClient(ClientList::iterator client) {
+  return loop_->Watch(client->socket, hold_input_ ? 0 : uint32_t{EPOLLIN},
+                      [this, client](uint32_t events) { Serve(client, events); });
+}
+
+void AttachServer::Change(const Client& client) {
+  if (client.parked) return;
+  loop_->Change(client.socket, (hold_input_ ? 0 : uint32_t{EPOLLIN}) |
+                                   (client.outgoing.empty() ? 0 : uint32_t{EPOLLOUT}));
+}
+
+void AttachServer::HoldInput(bool hold) {
+  if (hold == hold_input_) return;
+  hold_input_ = hold;
+  for (auto client = clients_.begin(); client != clients_.end(); ++client) {
+    if (client->parked && !hold && WatchClient(client).ok()) client->parked = false;
+    Change(*client);
+  }
 }
 
 void AttachServer::Send(Stream stream, std::string_view data) {
-  for (auto client = clients_.begin(); client != clients_.end();) {
-    const auto next = std::next(client);
-    client->outgoing += Header(stream, data.size());
-    client->outgoing += data;
-    if (!Flush(&*client)) Drop(client);
-    client = next;
+  for (Client& client : clients_) {
+    if (client.gone) continue;
+    client.outgoing += Header(stream, data.size());
+    client.outgoing += data;
+    Flush(&client);
   }
 }
 
@@ -95,11 +112,20 @@ void AttachServer::Finish() {
 
 void AttachServer::Serve(ClientList::iterator client, uint32_t events) {
   const bool was_behind = IsBehind();
-  bool alive = (events & EPOLLERR) == 0;
-  if (alive && (events & EPOLLOUT) != 0) alive = Flush(&*client);
-  if (alive && (events & EPOLLIN) != 0) alive = Read(&*client);
-  if (alive && (events & (EPOLLIN | EPOLLOUT)) == 0) alive = false;  // EPOLLHUP alone
-  if (!alive || (finished_ && client->outgoing.empty())) Drop(client);
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+    client->gone = true;
+    client->outgoing.clear();
+  }
+  Flush(&*client);
+  // What a client sent before it left still counts; its end is told by the read.
+  const bool alive = hold_input_ || Read(&*client);
+  if (!alive || (finished_ && client->outgoing.empty())) {
+    Drop(client);
+  } else if (hold_input_ && client->gone) {
+    // Epoll tells a hang-up again and again, whatever one asks for.
+    loop_->Forget(client->socket);
+    client->parked = true;
+  }
   if (was_behind && !IsBehind()) callbacks_.drained();
 }
 
@@ -125,19 +151,21 @@ bool AttachServer::Read(Client* client) {
   return true;
 }
 
-// Sends what the socket takes. False: the client is gone.
-bool AttachServer::Flush(Client* client) {
+// Sends what the socket takes. A client that is gone is dropped when its input has been read.
+void AttachServer::Flush(Client* client) {
   while (!client->outgoing.empty()) {
     const ssize_t n = sys::RetryEintr([&] {
       return ::send(client->socket.get(), client->outgoing.data(), client->outgoing.size(),
                     MSG_NOSIGNAL);
     });
-    if (n < 0 && errno != EAGAIN) return false;
+    if (n < 0 && errno != EAGAIN) {
+      client->gone = true;
+      client->outgoing.clear();
+    }
     if (n < 0) break;
     client->outgoing.erase(0, static_cast<size_t>(n));
   }
-  loop_->Change(client->socket, client->outgoing.empty() ? EPOLLIN : uint32_t{EPOLLIN} | EPOLLOUT);
-  return true;
+  Change(*client);
 }
 
 void AttachServer::Drop(ClientList::iterator client) {

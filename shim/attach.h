@@ -9,7 +9,8 @@
 //   to the client:   1 stdout, 2 stderr         from the client:   0 stdin, length 0: its end
 //
 // A client gets everything from its connection on. When all output is delivered the shim closes the
-// connection.
+// connection. While the process does not read its input the shim does not read the clients', so
+// that their writes block; nothing is dropped.
 #pragma once
 
 #include <functional>
@@ -44,6 +45,9 @@ class AttachServer {
   // A client has more unsent output than we keep for it: read no more from the process until
   // `drained`, as long as the client is there.
   [[nodiscard]] bool IsBehind() const;
+  // True: reads no more input until called with false. A client that leaves meanwhile stays known
+  // until what it sent is read.
+  void HoldInput(bool hold);
   // No more output: clients are closed as soon as they have got all, new ones at once.
   void Finish();
 
@@ -51,6 +55,8 @@ class AttachServer {
   struct Client {
     UniqueFd socket;
     std::string incoming, outgoing;
+    bool gone = false;    // takes no more output
+    bool parked = false;  // gone while input is held: not watched
   };
   using ClientList = std::list<Client>;
 
@@ -58,7 +64,9 @@ class AttachServer {
   void Accept();
   void Serve(ClientList::iterator client, uint32_t events);
   bool Read(Client* client);
-  bool Flush(Client* client);
+  void Flush(Client* client);
+  Status WatchClient(ClientList::iterator client);
+  void Change(const Client& client);
   void Drop(ClientList::iterator client);
 
   Loop* loop_;
@@ -66,7 +74,7 @@ class AttachServer {
   UniqueFd listener_;
   Callbacks callbacks_;
   ClientList clients_;
-  bool finished_ = false;
+  bool finished_ = false, hold_input_ = false;
 };
 
 }  // namespace ocirun::shim

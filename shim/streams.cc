@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -18,7 +17,10 @@ namespace ocirun::shim {
 namespace {
 
 constexpr size_t kReadSize = 64 * 1024;
-constexpr size_t kMaxPendingInput = 1 << 20;
+// Input that the process has not read yet: above it the clients wait, until half of it is gone.
+constexpr size_t kMaxPendingInput = 256 * 1024;
+// Output that is read after the grace, at most.
+constexpr size_t kMaxLateOutput = 1 << 20;
 // How long streams stay open after the process has ended without new output: a grandchild that was
 // left in the background keeps the pipe.
 constexpr std::chrono::milliseconds kGrace{1000};
@@ -112,6 +114,7 @@ void Streams::ReceiveConsole() {
     auto master = sys::ReceiveFd(*held);
     if (!master.ok()) return;  // the runtime failed, and says so itself
     sources_[0].fd = std::move(*master);
+    IgnoreError(ApplySize(), "the client sends its size again");
     IgnoreError(WatchSource(&sources_[0]), "without it the terminal stays silent");
     FlushInput();
   };
@@ -148,6 +151,12 @@ bool Streams::ReadOnce(Source* source) {
 void Streams::CloseSource(Source* source) {
   loop_->Forget(source->fd);
   source->fd.Reset();
+  if (!options_.terminal) return;
+  // Its input ends with it.
+  input_ended_ = true;
+  input_watched_ = false;
+  pending_input_.clear();
+  HoldOrTakeInput();
 }
 
 void Streams::Deliver(Stream stream, std::string_view data) {
@@ -160,6 +169,10 @@ void Streams::PauseOrResume() {
   const bool pause = attach_ && attach_->IsBehind();
   if (pause == paused_) return;
   paused_ = pause;
+  if (options_.terminal && input_watched_) {
+    loop_->Forget(sources_[0].fd);
+    input_watched_ = false;
+  }
   for (Source& source : sources_) {
     if (!source.fd) continue;
     // Not with an empty set of events: the end of a pipe is told whatever one asks for.
@@ -169,37 +182,55 @@ void Streams::PauseOrResume() {
       IgnoreError(WatchSource(&source), "it was watched before");
     }
   }
+  WatchInput();
 }
 
 void Streams::WriteInput(std::string_view data) {
   if (!options_.open_stdin || input_ended_) return;
-  // A process that does not read: a client may not fill our memory for it.
-  if (pending_input_.size() + data.size() > kMaxPendingInput) return;
   pending_input_ += data;
   FlushInput();
 }
 
 void Streams::FlushInput() {
   UniqueFd& to = options_.terminal ? sources_[0].fd : input_;
-  if (!to) return;
-  while (!pending_input_.empty()) {
-    const ssize_t n = sys::RetryEintr(
-        [&] { return ::write(to.get(), pending_input_.data(), pending_input_.size()); });
-    if (n < 0 && errno != EAGAIN) pending_input_.clear();  // nobody reads any more
+  size_t written = 0;
+  while (to && written < pending_input_.size()) {
+    const ssize_t n = sys::RetryEintr([&] {
+      return ::write(to.get(), pending_input_.data() + written, pending_input_.size() - written);
+    });
+    if (n < 0 && errno != EAGAIN) written = pending_input_.size();  // nobody reads any more
     if (n < 0) break;
-    pending_input_.erase(0, static_cast<size_t>(n));
+    written += static_cast<size_t>(n);
   }
-  if (options_.terminal) {
-    if (!paused_) loop_->Change(to, EPOLLIN | (pending_input_.empty() ? 0 : uint32_t{EPOLLOUT}));
-    return;
+  pending_input_.erase(0, written);
+  WatchInput();
+  if (!options_.terminal && pending_input_.empty() && input_ended_) input_.Reset();
+  HoldOrTakeInput();
+}
+
+// Learns when the process reads again, as long as there is something for it.
+void Streams::WatchInput() {
+  UniqueFd& to = options_.terminal ? sources_[0].fd : input_;
+  if (!to) return;
+  const bool wanted = !pending_input_.empty();
+  if (options_.terminal && !paused_) {
+    input_watched_ = false;  // with the terminal's output
+    return loop_->Change(to, EPOLLIN | (wanted ? uint32_t{EPOLLOUT} : 0));
   }
-  if (!pending_input_.empty() && !input_watched_) {
+  if (wanted && !input_watched_) {
     input_watched_ = loop_->Watch(to, EPOLLOUT, [this](uint32_t) { FlushInput(); }).ok();
-  } else if (pending_input_.empty() && input_watched_) {
+  } else if (!wanted && input_watched_) {
     loop_->Forget(to);
     input_watched_ = false;
   }
-  if (pending_input_.empty() && input_ended_) input_.Reset();
+}
+
+void Streams::HoldOrTakeInput() {
+  if (!attach_) return;
+  // After the end there is no more to come, and what comes is thrown away.
+  if (input_ended_) return attach_->HoldInput(false);
+  if (pending_input_.size() >= kMaxPendingInput) attach_->HoldInput(true);
+  if (pending_input_.size() <= kMaxPendingInput / 2) attach_->HoldInput(false);
 }
 
 void Streams::CloseInput() {
@@ -211,9 +242,14 @@ void Streams::CloseInput() {
 }
 
 Status Streams::Resize(uint32_t width, uint32_t height) {
-  if (!options_.terminal || !sources_[0].fd) return absl::OkStatus();
-  const winsize size{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
-  if (::ioctl(sources_[0].fd.get(), TIOCSWINSZ, &size) < 0)
+  if (!options_.terminal) return absl::OkStatus();
+  size_ = winsize{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
+  return ApplySize();
+}
+
+Status Streams::ApplySize() {
+  if (!size_ || !sources_[0].fd) return absl::OkStatus();
+  if (::ioctl(sources_[0].fd.get(), TIOCSWINSZ, &*size_) < 0)
     return SysError(errno, "ioctl TIOCSWINSZ");
   return absl::OkStatus();
 }
@@ -228,7 +264,7 @@ void Streams::ProcessEnded() {
     for (Source& source : sources_) {
       if (!source.fd) continue;
       // What has come until now counts; what a leftover of the process writes later does not.
-      for (size_t total = 0; total < kMaxPendingInput; total += kReadSize) {
+      for (size_t total = 0; total < kMaxLateOutput; total += kReadSize) {
         pollfd readable{source.fd.get(), POLLIN, 0};
         if (::poll(&readable, 1, 0) <= 0 || !ReadOnce(&source)) break;
       }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/ioctl.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,7 +19,8 @@ namespace ocirun::shim {
 
 // The standard streams of one process: reads its output, writes the log, feeds attach clients and
 // its input. The only thing that holds the process up is its own pipe, while an attach client that
-// is connected is behind.
+// is connected is behind; the only thing that holds a client's input up is a process that does not
+// read.
 class Streams {
  public:
   struct Options {
@@ -38,6 +42,7 @@ class Streams {
   Streams& operator=(const Streams&) = delete;
 
   void CloseInput();
+  // Of the terminal; also before there is one, which then has it from its first moment in the shim.
   Status Resize(uint32_t width, uint32_t height);
   // The process has ended: what is in its pipes is read, and then the streams end, though somebody
   // else may still hold them open.
@@ -61,6 +66,9 @@ class Streams {
   void PauseOrResume();
   void WriteInput(std::string_view data);
   void FlushInput();
+  void WatchInput();
+  void HoldOrTakeInput();
+  Status ApplySize();
   void CheckEnd();
 
   Loop* loop_;
@@ -73,6 +81,7 @@ class Streams {
   std::string pending_input_;
   bool input_watched_ = false, input_ended_ = false;
   UniqueFd console_listener_;
+  std::optional<winsize> size_;
   bool paused_ = false, process_ended_ = false, ended_ = false;
   std::shared_ptr<int> alive_ = std::make_shared<int>();  // timers outlive this; they look here
   uint64_t lost_lines_ = 0;                               // writes that the log's disk refused

@@ -82,6 +82,13 @@ start_ocid() {
 
 stop_ocid() { end_process "$FILE_DIR/ocid.pid"; }
 
+# kill_ocid: the private daemon dies without a word.
+kill_ocid() {
+  kill -KILL "$(cat "$FILE_DIR/ocid.pid")"
+  ocid_is_gone() { ! kill -0 "$(cat "$FILE_DIR/ocid.pid")" 2>/dev/null; }
+  eventually ocid_is_gone
+}
+
 # remove_containers: everything that the private daemon still has.
 remove_containers() {
   local ids

@@ -17,12 +17,6 @@ teardown_file() {
   rm -rf "$FILE_DIR"
 }
 
-kill_ocid() {
-  kill -KILL "$(cat "$FILE_DIR/ocid.pid")"
-  wait_gone() { ! kill -0 "$(cat "$FILE_DIR/ocid.pid")" 2>/dev/null; }
-  eventually wait_gone
-}
-
 @test "hello-world needs no registry" {
   [[ $("$OCICTL" run --rm hello-world) =~ ^"Hello from" ]]
 }
@@ -103,6 +97,54 @@ kill_ocid() {
     [[ $output =~ "not supported" ]]
   done
   [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+# refused MESSAGE OPTION...: run says so in one line and makes nothing.
+refused() {
+  run --separate-stderr "$OCICTL" run "${@:2}" busybox true
+  [ "$status" -eq 125 ] || { echo "status $status for ${*:2}"; return 1; }
+  [[ ${stderr_lines[0]} == *"$1"* ]] || { echo "$stderr"; return 1; }
+}
+
+@test "what contradicts itself or asks for more than there is is refused at once" {
+  refused "conflicting options" --rm --restart always
+  refused "maximum retry count cannot be used with restart policy 'always'" --restart always:3
+  refused "Minimum memory limit allowed is 6MB" -m 4m
+  refused "You should always set the Memory limit when using Memoryswap limit" --memory-swap 64m
+  refused "Minimum memoryswap limit should be larger than memory limit" -m 64m --memory-swap 32m
+  refused "range of CPUs is from 0.01 to $(nproc).00, as there are only $(nproc) CPUs available" --cpus 999
+  refused "Nano CPUs and CPU Quota cannot both be set" --cpus 1 --cpu-quota 50000
+  refused "the minimum allowed cpu-shares is 2" --cpu-shares 1
+  refused "Requested CPUs are not available - requested 8000, available: " --cpuset-cpus 8000
+  refused "Duplicate mount point: /x" -v /tmp:/x -v /var:/x
+  refused "Invalid signal: SIGNOPE" --stop-signal SIGNOPE
+  refused "was found but does not match the specified platform: wanted linux/arm64" --platform linux/arm64
+  [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+@test "a file is not mounted on a folder, and the message says so" {
+  run "$OCICTL" run --rm -v /etc/passwd:/bin busybox true
+  [ "$status" -ne 0 ]
+  [[ $output == *"Are you trying to mount a directory onto a file (or vice-versa)?"* ]]
+  run "$OCICTL" run --rm -v /etc:/etc/passwd busybox true
+  [ "$status" -ne 0 ]
+  [[ $output == *"Are you trying to mount a directory onto a file (or vice-versa)?"* ]]
+}
+
+@test "--ipc host, also where the host has no /dev/mqueue" {
+  [ "$("$OCICTL" run --rm --ipc host busybox readlink /proc/self/ns/ipc)" = "$(readlink /proc/self/ns/ipc)" ]
+}
+
+@test "/etc/mtab, no IPv6, and a broadcast address, as Docker gives them" {
+  [ "$("$OCICTL" run --rm busybox readlink /etc/mtab)" = /proc/mounts ]
+  [ "$("$OCICTL" run --rm --read-only busybox readlink /etc/mtab)" = /proc/mounts ]
+  run "$OCICTL" run --rm busybox ip addr
+  [[ $output == *" brd 172."*" scope global eth0"* || $output == *" brd 192.168."*" scope global eth0"* ]]
+  [[ $output != *inet6* ]]
+  if [ -e /proc/sys/net/ipv6 ]; then
+    [ "$("$OCICTL" run --rm busybox cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6)" = 1 ]
+    [ "$("$OCICTL" run --rm --sysctl net.ipv6.conf.all.disable_ipv6=0 busybox cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6)" = 0 ]
+  fi
 }
 
 @test "twenty containers at once" {

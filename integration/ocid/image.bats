@@ -111,6 +111,48 @@ nothing_half_made() {
   nothing_half_made
 }
 
+@test "a blob that the registry cannot give is asked for a few times, then one line names it" {
+  port=$(free_port)
+  python3 - "$port" "$FILE_DIR/asked" 3>&- <<'END' &
+import hashlib, http.server, json, sys
+config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' % (b'a' * 64)
+def descriptor(digest, size): return {'mediaType': 'application/octet-stream', 'digest': 'sha256:' + digest, 'size': size}
+name = hashlib.sha256(config).hexdigest()
+manifest = json.dumps({'schemaVersion': 2, 'mediaType': 'application/vnd.oci.image.manifest.v1+json',
+                       'config': descriptor(name, len(config)), 'layers': [descriptor('b' * 64, 1000)]}).encode()
+class Registry(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body, status = (manifest, 200) if '/manifests/' in self.path else (config, 200) if name in self.path else (b'', 500)
+        if status == 500:
+            open(sys.argv[2], 'a').write(self.path + '\n')
+        self.send_response(status)
+        self.send_header('Content-Type', 'application/vnd.oci.image.manifest.v1+json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Registry).serve_forever()
+END
+  echo $! >"$FILE_DIR/broken.pid"
+  eventually answers "$port"
+  run "$OCICTL" pull -q "127.0.0.1:$port/broken"
+  end_process "$FILE_DIR/broken.pid"
+  [ "$status" -eq 1 ]
+  [ "${#lines[@]}" -eq 1 ]
+  [[ $output == *"blob sha256:bbbb"*"the registry answered 500"* ]]
+  [ "$(wc -l <"$FILE_DIR/asked")" -le 5 ]
+  [ -z "$(find "$FILE_DIR/root/content/ingest" -empty -type f)" ]
+}
+
+@test "a layer that is no tar is named, with its image" {
+  head -c 100000 /dev/urandom >"$FILE_DIR/t"
+  push_layers notar "$FILE_DIR/t"
+  run "$OCICTL" pull "$REGISTRY/bad/notar"
+  [ "$status" -eq 1 ]
+  [[ $output == *"$REGISTRY/bad/notar"*"layer sha256:$(sha256sum "$FILE_DIR/t" | cut -d' ' -f1)"*"not a tar"* ]]
+  nothing_half_made
+}
+
 @test "a truncated blob is refused" {
   make_tar "$FILE_DIR/t" "add('x', b'q' * 300000)"
   push_layers short "$FILE_DIR/t"

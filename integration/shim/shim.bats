@@ -14,7 +14,8 @@ setup() {
   BUNDLE=$FILE_DIR/box
   mkdir "$BUNDLE"
   cp "$FILE_DIR/template/config.json" "$BUNDLE/"
-  edit_config "$BUNDLE" '.root.path = $root' --arg root "$FILE_DIR/template/rootfs"
+  # A cgroup of this run's own: others may test beside us.
+  edit_config "$BUNDLE" '.root.path = $root | .linux.cgroupsPath = $cgroup' --arg root "$FILE_DIR/template/rootfs" --arg cgroup "/${FILE_DIR##*/}"
 }
 teardown() {
   [ ! -e "$BUNDLE/shim.pid" ] || end_process "$BUNDLE/shim.pid"
@@ -96,6 +97,53 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   call delete box
 }
 
+@test "input waits for a process that does not read, and the shim does not keep it" {
+  STDIN=attach: start_shim 'echo begun; sleep 1; echo on >&2; wc -c'
+  head -c 50000000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/out" 2>"$BUNDLE/err" 3>&- &
+  client=$!
+  eventually lsof_connected "$BUNDLE/attach.sock"
+  call start box
+  # The output goes on meanwhile.
+  eventually grep -q on "$BUNDLE/err"
+  wait $client
+  [ "$(tail -1 "$BUNDLE/out")" = 50000000 ]
+  [ "$(call wait box)" = 0 ]
+  [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$BUNDLE/shim.pid")/status")" -lt 16000 ]
+  call delete box
+}
+
+@test "what a client sent before it left still counts" {
+  mkfifo "$BUNDLE/go"
+  edit_config "$BUNDLE" '.mounts += [{destination: "/go", type: "bind", source: $go, options: ["bind"]}]' --arg go "$BUNDLE/go"
+  STDIN=attach: start_shim 'read x </go; wc -c'
+  # Frames as shim/attach.h draws them: more than pipe and sockets hold, then its end, then it leaves.
+  python3 - "$BUNDLE/attach.sock" <<'END' &
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+for _ in range(8):
+    s.sendall(struct.pack('>II', 0, 45000) + b"x" * 45000)
+s.sendall(struct.pack('>II', 0, 0))
+END
+  wait $!
+  call start box
+  echo >"$BUNDLE/go"
+  [ "$(call wait box)" = 0 ]
+  [ "$(jq -r .log "$BUNDLE/log")" = 360000 ]
+  call delete box
+}
+
+@test "a process that ends without reading does not hold its clients" {
+  STDIN=attach: start_shim 'exit 3'
+  head -c 5000000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" 3>&- &
+  client=$!
+  eventually lsof_connected "$BUNDLE/attach.sock"
+  call start box
+  [ "$(call wait box)" = 3 ]
+  wait $client || true
+  call delete box
+}
+
 @test "nothing is lost for a slow client, and the log has it all" {
   start_shim 'i=0; while [ $i -lt 30000 ]; do echo "line $i of a text that is long enough to fill pipes"; i=$((i+1)); done'
   "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null 3>&- 2>/dev/null | (sleep 1; cat) >"$BUNDLE/out" 3>&- &
@@ -155,6 +203,19 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   jq -r .log "$BUNDLE/log" | tr -d '\r' >"$BUNDLE/text"
   grep -q /dev/pts/0 "$BUNDLE/text"
   grep -q '40 100' "$BUNDLE/text"
+  call delete box
+}
+
+@test "a terminal of an exec has the size that was told before it started" {
+  start_shim 'sleep 1000'
+  call start box
+  call exec box e1 "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["sh","-c","until [ \"$(stty size)\" = \"40 100\" ]; do sleep 0.1; done; exit 5"],"env":["PATH=/bin"]}' tty
+  call resize box 100 40 e1
+  call start box e1
+  [ "$(timeout 15 "$SHIMCTL" "$ADDRESS" wait box e1)" = 5 ]
+  call delete box e1
+  call kill box 9
+  call wait box
   call delete box
 }
 

@@ -179,22 +179,17 @@ grpc::Status ContainerService::AttachContainer(
     response.set_attached(true);
     stream->Write(response);
   };
-  StatusOr<container::Session> session =
-      manager_->Attach(start.container(), CancelledBy(context), registered);
+  StatusOr<container::Session> session = manager_->Attach(start, CancelledBy(context), registered);
   if (!session.ok()) return ToGrpc(session.status());
   if (session->connection == nullptr) return grpc::Status::OK;  // the start failed
   container::AttachConnection* connection = session->connection.get();
-  if (start.has_size()) {
-    IgnoreError(manager_->Resize(start.container(), "", start.size()), "sent again on a change");
-  }
-
   const InputThread input(context, [&] {
     ocid::v1::AttachRequest request;
     while (stream->Read(&request)) {
       if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
-        if (!connection->WriteInput(request.stdin()).ok()) break;
+        if (!connection->WriteInput(request.stdin(), CancelledBy(context)).ok()) break;
       } else if (request.close_stdin() && start.stdin()) {
-        IgnoreError(connection->WriteInput(""), "the process ended");
+        IgnoreError(connection->WriteInput("", CancelledBy(context)), "the process ended");
       } else if (request.has_resize()) {
         IgnoreError(manager_->Resize(start.container(), "", request.resize()), "it ended");
       }
@@ -241,9 +236,9 @@ grpc::Status ContainerService::ExecContainer(
     ocid::v1::ExecRequest request;
     while (stream->Read(&request)) {
       if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
-        if (!connection->WriteInput(request.stdin()).ok()) break;
+        if (!connection->WriteInput(request.stdin(), CancelledBy(context)).ok()) break;
       } else if (request.close_stdin() && start.stdin()) {
-        IgnoreError(connection->WriteInput(""), "the process ended");
+        IgnoreError(connection->WriteInput("", CancelledBy(context)), "the process ended");
       } else if (request.has_resize()) {
         IgnoreError(manager_->Resize(start.container(), session->exec_id, request.resize()),
                     "it ended");

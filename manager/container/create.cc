@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/sys/file.h"
+#include "manager/container/check.h"
 #include "manager/container/manager.h"
 #include "manager/container/spec_builder.h"
 
@@ -196,8 +197,11 @@ Status ContainerManager::Fill(const CreateContainerRequest& request,
 StatusOr<ocid::v1::CreateContainerResponse> ContainerManager::Create(
     const CreateContainerRequest& request) {
   RETURN_IF_ERROR(CheckSupported(request.config(), request.host_config()));
+  ASSIGN_OR_RETURN(const HostFacts facts, ReadHostFacts());
+  RETURN_IF_ERROR(CheckRequest(request, facts));
   ASSIGN_OR_RETURN(const image::ImageForContainer image,
                    images_->GetForContainer(request.config().image()));
+  RETURN_IF_ERROR(CheckPlatform(request.platform(), image.image, request.config().image()));
   auto live = std::make_shared<Live>();
   Container& record = live->record;
   record.set_id(RandomHex(32));

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <google/protobuf/util/json_util.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -11,7 +12,9 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "base/signal_names.h"
+#include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 #include "manager/container/manager.h"
@@ -30,6 +33,7 @@ constexpr int32_t kDefaultStopTimeout = 10;
 constexpr int kFailedStart = 128;
 constexpr size_t kRemovedKept = 256;
 constexpr auto kAttachGrace = std::chrono::seconds(10);
+constexpr auto kRuntimeTimeout = std::chrono::seconds(30);
 
 bool IsRunning(const Container& record) {
   const auto status = record.state().status();
@@ -49,6 +53,20 @@ int ExitCodeOfError(const std::string& text) {
   }
   return kFailedStart;
 }
+
+// Whether one that does not run is started with the daemon, as Docker does it: a person's stop
+// keeps `unless-stopped` down, `always` comes back. What was to be restarted in a moment still is.
+bool StartsWithDaemon(const Container& record) {
+  const auto& state = record.state();
+  if (IsRunning(record) || state.started_at() == 0) return false;
+  const std::string& policy = record.host_config().restart_policy().name();
+  if (policy == "always") return true;
+  if (state.stopped_by_hand()) return false;
+  return policy == "unless-stopped" || state.status() == ContainerState::STATUS_RESTARTING;
+}
+
+// Of a container whose shim cannot tell any more: what is left of it is killed.
+ExitInfo KilledNow() { return {.status = 128 + SIGKILL, .time = NowUnixNanos()}; }
 
 // "10m", Docker's units of 1000.
 std::string SizeInBytes(const std::string& text) {
@@ -72,6 +90,15 @@ std::string OutputUri(const Container& record, const std::string& bundle) {
     uri += "&max-file=" + files->second;
   }
   return uri;
+}
+
+// /etc/mtab, as Docker makes it where the image has none: mount(8) and df of old read it.
+Status LinkMtab(const UniqueFd& rootfs) {
+  ASSIGN_OR_RETURN(const UniqueFd etc, MakeDirsInRoot(rootfs, "/etc", 0755));
+  if (::symlinkat("/proc/mounts", etc.get(), "mtab") == 0 || errno == EEXIST) {
+    return absl::OkStatus();
+  }
+  return SysError(errno, "symlink", "/etc/mtab");
 }
 
 network::Endpoint EndpointOf(const Container& record) {
@@ -141,8 +168,12 @@ Status ContainerManager::Start(const std::string& name) {
     if (live->record.state().status() == ContainerState::STATUS_PAUSED) {
       return FailedPrecondition("cannot start a paused container, try unpause instead");
     }
+    if (live->removing) {
+      return FailedPrecondition("container is marked for removal and cannot be started");
+    }
     if (IsRunning(live->record)) return absl::OkStatus();
     live->stop_wanted = false;
+    live->record.mutable_state()->set_stopped_by_hand(false);
     live->record.mutable_state()->set_restart_count(0);
   }
   const Status status = StartLocked(live);
@@ -157,6 +188,7 @@ Status ContainerManager::StartLocked(const LivePtr& live) {
   Container record;
   {
     const std::lock_guard lock(live->mutex);
+    ++live->launches;
     record = live->record;
   }
   Status status = Launch(live, &record);
@@ -173,6 +205,7 @@ Status ContainerManager::StartLocked(const LivePtr& live) {
     if (state->started_at() != 0) state->set_status(ContainerState::STATUS_EXITED);
     state->set_exit_code(code);
     state->set_error(MessageOf(status));
+    state->set_stopped_by_hand(live->stop_wanted);
     live->record = record;
     status.Update(Save(record));
   }
@@ -194,7 +227,7 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   std::string netns;
   RETURN_IF_ERROR(SetUpNetwork(record, &netns));
   RETURN_IF_ERROR(WriteEtcFiles(*record));
-  RETURN_IF_ERROR(WriteBundle(*record, netns).status());
+  RETURN_IF_ERROR(WriteBundle(live, *record, netns).status());
 
   const ShimStart start = ShimOf(id);
   const auto prefix = [](const Status& status) {
@@ -230,6 +263,7 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   state->set_oom_killed(false);
   {
     const std::lock_guard lock(live->mutex);
+    state->set_stopped_by_hand(live->stop_wanted);  // it may have been asked for meanwhile
     live->record = *record;
     RETURN_IF_ERROR(Save(*record));
   }
@@ -314,7 +348,8 @@ Status ContainerManager::WriteEtcFiles(const Container& record) {
   return WriteFile(record.resolv_conf_path(), resolv);
 }
 
-StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std::string& netns) {
+StatusOr<Json> ContainerManager::WriteBundle(const LivePtr& live, const Container& record,
+                                             const std::string& netns) {
   const std::string bundle = Bundle(record.id());
   std::string parent = record.host_config().cgroup_parent();
   if (parent.empty()) parent = "/ocid-" + options_.instance;
@@ -338,6 +373,12 @@ StatusOr<Json> ContainerManager::WriteBundle(const Container& record, const std:
   }
   ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::Open(paths.rootfs, O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(Json spec, BuildSpec(record, paths, rootfs));
+  RETURN_IF_ERROR(CheckMountTypes(spec, rootfs));
+  RETURN_IF_ERROR(LinkMtab(rootfs));
+  {
+    const std::lock_guard lock(live->mutex);
+    SetConsoleSize(live->size, &spec["process"]);
+  }
   RETURN_IF_ERROR(WriteFile(bundle + "/config.json", spec.dump(), 0600));
   return spec;
 }
@@ -350,7 +391,7 @@ void ContainerManager::Monitor(const LivePtr& live, const std::shared_ptr<ShimCl
   }
   StatusOr<ExitInfo> info = shim->Wait("");
   if (!info.ok()) info = ReadExitFile(Bundle(id));  // the shim is gone; it wrote before
-  if (!info.ok()) info = ExitInfo{.status = 255, .time = NowUnixNanos()};
+  if (!info.ok()) info = KilledNow();               // or was killed: OnExit ends what it left
   IgnoreError(shim->Delete(""), "a shim that is gone has nothing to delete");
   shim->Shutdown();
   OnExit(live, *info);
@@ -379,6 +420,7 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
   state->set_pid(0);
   {
     const std::lock_guard lock(live->mutex);
+    state->set_stopped_by_hand(live->stop_wanted);
     live->record = record;
     live->shim.reset();
     live->task_created = false;
@@ -416,36 +458,52 @@ bool ContainerManager::RestartAfterExit(const LivePtr& live) {
     count = state->restart_count() + 1;
     state->set_restart_count(count);
     if (stable) count = 1;
-    state->set_status(ContainerState::STATUS_RESTARTING);
+  }
+  const auto delay = std::chrono::milliseconds(100) * (1u << std::min(count - 1, 9u));
+  PlanRestart(live, std::min<std::chrono::milliseconds>(delay, std::chrono::minutes(1)));
+  return true;
+}
+
+// `life` is held, or nobody else knows of the container yet.
+void ContainerManager::PlanRestart(const LivePtr& live, std::chrono::milliseconds delay) {
+  uint64_t planned = 0;
+  {
+    const std::lock_guard lock(live->mutex);
+    planned = live->launches;
+    live->record.mutable_state()->set_status(ContainerState::STATUS_RESTARTING);
+    IgnoreError(Save(live->record), "only a daemon that is killed now does not restart it");
   }
   live->changed.notify_all();
-  std::thread([this, live, count] {
-    const auto delay = std::chrono::milliseconds(100) * (1u << std::min(count - 1, 9u));
+  std::thread([this, live, delay, planned] {
     {
       std::unique_lock lock(live->mutex);
-      live->changed.wait_for(lock,
-                             std::min<std::chrono::milliseconds>(delay, std::chrono::minutes(1)),
-                             [&] { return live->stop_wanted || live->removed; });
+      live->changed.wait_for(lock, delay, [&] {
+        return live->stop_wanted || live->removed || live->launches != planned;
+      });
     }
-    const std::lock_guard life(live->life);
-    {
-      const std::lock_guard lock(live->mutex);
-      if (live->removed) return;
-      if (live->stop_wanted) {
-        live->record.mutable_state()->set_status(ContainerState::STATUS_EXITED);
-        ++live->exits;
-        live->changed.notify_all();
-        return;
-      }
-    }
-    IgnoreError(StartLocked(live), "the error is in the container's state");
+    RestartIfWanted(live, planned);
   }).detach();
-  return true;
+}
+
+void ContainerManager::RestartIfWanted(const LivePtr& live, uint64_t planned) {
+  const std::lock_guard life(live->life);
+  {
+    const std::lock_guard lock(live->mutex);
+    // Stopping, starting and removing it all take it out of this state themselves.
+    if (live->removing || live->removed || live->stop_wanted || live->launches != planned) return;
+  }
+  if (StartLocked(live).ok()) return;
+  {
+    const std::lock_guard lock(live->mutex);  // the error is in its state
+    ++live->exits;
+  }
+  live->changed.notify_all();
 }
 
 // Takes away what a run made. Idempotent; errors are not worth more than going on.
 void ContainerManager::Cleanup(Container* record) {
   const std::string id = record->id();
+  IgnoreError(DeleteFromRuntime(id), "the next start says that it exists");
   IgnoreError(bridge_->Disconnect(id, EndpointOf(*record)), "reconciled at the next start");
   IgnoreError(network::RemoveNetNs(NetNs(id)), "not there");
   IgnoreError(sys::Unmount(Bundle(id) + "/rootfs", MNT_DETACH | UMOUNT_NOFOLLOW), "not mounted");
@@ -462,24 +520,64 @@ void ContainerManager::Cleanup(Container* record) {
   }
 }
 
-Status ContainerManager::Stop(const ocid::v1::StopContainerRequest& request) {
-  ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
-  return StopLocked(live,
-                    request.has_timeout_seconds()
-                        ? std::optional<int32_t>(request.timeout_seconds())
-                        : std::nullopt,
-                    request.signal());
+// A shim that was killed has left its processes, cgroups and the runtime's state behind, and its
+// socket. The runtime's own command ends them.
+Status ContainerManager::DeleteFromRuntime(const std::string& id) {
+  const ShimStart shim = ShimOf(id);
+  if (const auto address = ReadFile(shim.bundle + "/address", 4096); address.ok()) {
+    const std::string path = address->substr(std::min(address->find('/') + 2, address->size()));
+    if (path.starts_with(shim.socket_dir + "/")) IgnoreError(sys::Unlink(path), "it ended well");
+  }
+  if (!PathExists(shim.runtime_root + "/" + id)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(
+      const CommandResult result,
+      RunCommand({.path = shim.runtime,
+                  .args = {shim.runtime, "--root", shim.runtime_root, "delete", "--force", id},
+                  .timeout = kRuntimeTimeout}));
+  if (result.wait_status == 0) return absl::OkStatus();
+  return Internal("ocirun delete --force {}: {}", id, result.error_output);
 }
 
-Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> timeout,
-                                    const std::string& signal) {
+Status ContainerManager::Stop(const ocid::v1::StopContainerRequest& request) {
+  ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
+  return StopLive(live,
+                  request.has_timeout_seconds() ? std::optional<int32_t>(request.timeout_seconds())
+                                                : std::nullopt,
+                  request.signal());
+}
+
+// From now on the restart policy rests, also for a daemon that comes after us.
+void ContainerManager::WantStopped(const LivePtr& live) {
+  {
+    const std::lock_guard lock(live->mutex);
+    live->stop_wanted = true;
+    if (!live->record.state().stopped_by_hand()) {
+      live->record.mutable_state()->set_stopped_by_hand(true);
+      IgnoreError(Save(live->record), "only a daemon that is killed now forgets it");
+    }
+  }
+  live->changed.notify_all();
+}
+
+Status ContainerManager::StopLive(const LivePtr& live, std::optional<int32_t> timeout,
+                                  const std::string& signal) {
   std::shared_ptr<ShimClient> shim;
   uint64_t exits = 0;
   std::string text = signal;
   Container record;
+  WantStopped(live);
   {
+    // A start that is under way, by a person or by the policy, ends first: then there is something
+    // to stop.
+    const std::lock_guard life(live->life);
+    WantStopped(live);
     const std::lock_guard lock(live->mutex);
-    live->stop_wanted = true;
+    auto* state = live->record.mutable_state();
+    if (state->status() == ContainerState::STATUS_RESTARTING) {
+      state->set_status(ContainerState::STATUS_EXITED);
+      ++live->exits;
+      IgnoreError(Save(live->record), "the next daemon does not restart it either");
+    }
     shim = live->shim;
     exits = live->exits;
     record = live->record;
@@ -491,7 +589,9 @@ Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> 
   if (!timeout && record.config().has_stop_timeout_seconds()) {
     timeout = record.config().stop_timeout_seconds();
   }
-  if (record.state().status() == ContainerState::STATUS_PAUSED) RETURN_IF_ERROR(shim->Resume());
+  if (record.state().status() == ContainerState::STATUS_PAUSED) {
+    IgnoreError(shim->Resume(), "it ended just now");
+  }
   IgnoreError(shim->Kill("", number, false), "it ended just now");
   const auto gone = [&] { return live->exits != exits || live->removed; };
   std::unique_lock lock(live->mutex);
@@ -514,11 +614,11 @@ Status ContainerManager::StopLocked(const LivePtr& live, std::optional<int32_t> 
 
 Status ContainerManager::Restart(const ocid::v1::RestartContainerRequest& request) {
   ASSIGN_OR_RETURN(const LivePtr live, Find(request.container()));
-  RETURN_IF_ERROR(StopLocked(live,
-                             request.has_timeout_seconds()
-                                 ? std::optional<int32_t>(request.timeout_seconds())
-                                 : std::nullopt,
-                             request.signal()));
+  RETURN_IF_ERROR(StopLive(live,
+                           request.has_timeout_seconds()
+                               ? std::optional<int32_t>(request.timeout_seconds())
+                               : std::nullopt,
+                           request.signal()));
   RETURN_IF_ERROR(Start(request.container()));
   const std::lock_guard lock(live->mutex);
   Publish(live->record, "restart");
@@ -541,10 +641,20 @@ Status ContainerManager::Remove(const std::string& name, bool force) {
           record.name(),
           record.state().status() == ContainerState::STATUS_PAUSED ? "paused" : "running");
     }
-    RETURN_IF_ERROR(StopLocked(live, 0, "SIGKILL"));
   }
+  {
+    const std::lock_guard lock(live->mutex);
+    live->removing = true;  // what is stopped now stays so
+  }
+  Undo keep([&] {
+    const std::lock_guard lock(live->mutex);
+    live->removing = false;
+  });
+  if (force) RETURN_IF_ERROR(StopLive(live, 0, "SIGKILL"));
   const std::lock_guard life(live->life);
-  return RemoveLocked(live);
+  RETURN_IF_ERROR(RemoveLocked(live));
+  keep.Release();
+  return absl::OkStatus();
 }
 
 // `life` is held, and it does not run.
@@ -591,13 +701,23 @@ Status ContainerManager::Recover() {
     }
     containers_[row.Text(0)] = live;
   }
+  std::vector<LivePtr> starting;
+  for (const auto& [id, live] : containers_) {
+    if (StartsWithDaemon(live->record)) starting.push_back(live);
+  }
   // Containers that join another's namespaces find it in the map.
   for (const auto& [id, live] : containers_) RecoverOne(live);
+  for (const LivePtr& live : starting) {
+    live->stop_wanted = false;
+    live->record.mutable_state()->set_stopped_by_hand(false);
+    PlanRestart(live, std::chrono::milliseconds(0));
+  }
   return absl::OkStatus();
 }
 
 void ContainerManager::RecoverOne(const LivePtr& live) {
   Container& record = live->record;
+  live->stop_wanted = record.state().stopped_by_hand();
   const std::string bundle = Bundle(record.id());
   if (!IsRunning(record)) {
     if (record.state().status() == ContainerState::STATUS_RESTARTING) {
@@ -634,7 +754,7 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
     }
   }
   StatusOr<ExitInfo> info = ReadExitFile(bundle);
-  if (!info.ok()) info = ExitInfo{.status = 255, .time = NowUnixNanos()};
+  if (!info.ok()) info = KilledNow();
   OnExit(live, *info);
 }
 

@@ -99,13 +99,13 @@ Status ContainerManager::Kill(const std::string& name, const std::string& signal
     const std::lock_guard lock(live->mutex);
     shim = live->shim;
     record = live->record;
-    // Whoever kills it does not want it back.
-    if (number == SIGKILL || number == SIGTERM) live->stop_wanted = true;
   }
   if (shim == nullptr || record.state().pid() == 0) {
     return FailedPrecondition("cannot kill container: {}: container {} is not running", name,
                               record.id());
   }
+  // Whoever kills it does not want it back.
+  if (number == SIGKILL || number == SIGTERM) WantStopped(live);
   RETURN_IF_ERROR(Annotate(shim->Kill("", number, false), "cannot kill container: " + name));
   if (number == SIGKILL && record.state().status() == ContainerState::STATUS_PAUSED) {
     IgnoreError(shim->Resume(), "a frozen process takes no signal");
@@ -216,6 +216,7 @@ Status ContainerManager::Resize(const std::string& name, const std::string& exec
   {
     const std::lock_guard lock(live->mutex);
     shim = live->shim;
+    if (exec_id.empty()) live->size = size;
     if (shim == nullptr) {
       return FailedPrecondition("container {} is not running", live->record.id());
     }
@@ -223,15 +224,17 @@ Status ContainerManager::Resize(const std::string& name, const std::string& exec
   return shim->Resize(exec_id, size.width(), size.height());
 }
 
-StatusOr<Session> ContainerManager::Attach(const std::string& name, const Cancelled& cancelled,
+StatusOr<Session> ContainerManager::Attach(const ocid::v1::AttachRequest::Start& start,
+                                           const Cancelled& cancelled,
                                            const std::function<void()>& registered) {
-  ASSIGN_OR_RETURN(const LivePtr live, Find(name));
+  ASSIGN_OR_RETURN(const LivePtr live, Find(start.container()));
   std::unique_lock lock(live->mutex);
   const std::string socket = Bundle(live->record.id()) + "/attach.sock";
   Session session{.tty = live->record.config().tty()};
   if (live->record.state().status() == ContainerState::STATUS_PAUSED) {
     return FailedPrecondition("You cannot attach to a paused container, unpause it first");
   }
+  if (start.has_size()) live->size = start.size();
   ++live->attaching;
   const uint64_t failed = live->starts_failed;
   const uint64_t exits = live->exits;
@@ -255,8 +258,12 @@ StatusOr<Session> ContainerManager::Attach(const std::string& name, const Cancel
     ASSIGN_OR_RETURN(session.connection, AttachConnection::Connect(socket));
     return session;
   }
+  const std::shared_ptr<ShimClient> shim = live->shim;
   lock.unlock();
   ASSIGN_OR_RETURN(session.connection, AttachConnection::Connect(socket));
+  if (start.has_size() && shim != nullptr) {
+    IgnoreError(shim->Resize("", start.size().width(), start.size().height()), "it ended");
+  }
   registered();
   return session;
 }
@@ -295,6 +302,7 @@ StatusOr<Session> ContainerManager::Exec(const ocid::v1::ExecRequest::Start& sta
                                      .cwd = start.working_dir(),
                                      .user = start.user(),
                                      .tty = start.tty(),
+                                     .size = start.size(),
                                      .privileged = start.privileged()},
                                     rootfs));
   const std::string socket = bundle + "/exec-" + session.exec_id.substr(0, 16) + ".sock";
@@ -306,10 +314,6 @@ StatusOr<Session> ContainerManager::Exec(const ocid::v1::ExecRequest::Start& sta
   Undo remove([&] { IgnoreError(shim->Delete(session.exec_id), "half made"); });
   if (!start.detach()) {
     ASSIGN_OR_RETURN(session.connection, AttachConnection::Connect(socket));
-  }
-  if (start.tty() && start.has_size()) {
-    IgnoreError(shim->Resize(session.exec_id, start.size().width(), start.size().height()),
-                "the client sends its size again");
   }
   RETURN_IF_ERROR(shim->StartProcess(session.exec_id).status());
   Publish(record, "exec_start: " + start.cmd(0), {{"execID", session.exec_id}});

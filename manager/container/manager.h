@@ -54,9 +54,12 @@ struct Live {
   ocid::v1::Container record;
   std::shared_ptr<ShimClient> shim;  // while it runs
   bool task_created = false;         // its sockets can be connected to
+  ocid::v1::TerminalSize size;       // of the last client's terminal; 0: none
   int attaching = 0;                 // clients that must be connected before the start
   uint64_t starts_failed = 0;
   uint64_t exits = 0;
+  uint64_t launches = 0;  // starts and restarts so far: a restart that was planned before is off
+  bool removing = false;  // nothing may start it any more
   bool removed = false;
   bool stop_wanted = false;  // by a person: the restart policy rests
   std::map<std::string, bool> execs;
@@ -101,7 +104,8 @@ class ContainerManager {
 
   // Connects to the container's streams. For one that does not run: `registered` is called once
   // nothing can be missed any more, then it waits for the start.
-  StatusOr<Session> Attach(const std::string& name, const Cancelled& cancelled,
+  // The terminal has the client's size before the command runs.
+  StatusOr<Session> Attach(const ocid::v1::AttachRequest::Start& start, const Cancelled& cancelled,
                            const std::function<void()>& registered);
   // Starts a further process; WaitExec must follow.
   StatusOr<Session> Exec(const ocid::v1::ExecRequest::Start& start);
@@ -132,12 +136,17 @@ class ContainerManager {
   Status Launch(const LivePtr& live, ocid::v1::Container* record);
   Status SetUpNetwork(ocid::v1::Container* record, std::string* netns);
   Status WriteEtcFiles(const ocid::v1::Container& record);
-  StatusOr<Json> WriteBundle(const ocid::v1::Container& record, const std::string& netns);
+  StatusOr<Json> WriteBundle(const LivePtr& live, const ocid::v1::Container& record,
+                             const std::string& netns);
   void Monitor(const LivePtr& live, const std::shared_ptr<ShimClient>& shim);
   void OnExit(const LivePtr& live, const ExitInfo& info);
   bool RestartAfterExit(const LivePtr& live);
+  void PlanRestart(const LivePtr& live, std::chrono::milliseconds delay);
+  void RestartIfWanted(const LivePtr& live, uint64_t planned);
   void Cleanup(ocid::v1::Container* record);
-  Status StopLocked(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
+  Status DeleteFromRuntime(const std::string& id);
+  Status StopLive(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
+  void WantStopped(const LivePtr& live);
   Status RemoveLocked(const LivePtr& live);
   void Publish(const ocid::v1::Container& record, const std::string& action,
                std::map<std::string, std::string> attributes = {});

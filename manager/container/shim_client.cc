@@ -2,6 +2,7 @@
 #include "manager/container/shim_client.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ namespace task = containerd::task::v3;
 
 constexpr const char* kService = "containerd.task.v3.Task";
 constexpr size_t kMaxFrame = 1u << 20;
+constexpr int kPollCancelMillis = 100;
 
 UnixNanos TimeOf(const wire::Timestamp& time) {
   return time.seconds() * 1'000'000'000 + time.nanos();
@@ -230,7 +232,7 @@ StatusOr<AttachConnection::Frame> AttachConnection::Read() {
   return ended ? Frame{} : frame;
 }
 
-Status AttachConnection::WriteInput(std::string_view data) {
+Status AttachConnection::WriteInput(std::string_view data, const std::function<bool()>& cancelled) {
   std::string frame(8, '\0');
   const uint32_t size = htonl(static_cast<uint32_t>(data.size()));
   std::memcpy(frame.data() + 4, &size, sizeof(size));
@@ -238,7 +240,13 @@ Status AttachConnection::WriteInput(std::string_view data) {
   std::string_view rest = frame;
   while (!rest.empty()) {
     const ssize_t n = sys::RetryEintr(
-        [&] { return send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL); });
+        [&] { return send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });
+    if (n < 0 && errno == EAGAIN) {
+      if (cancelled()) return Error(StatusCode::kCancelled, "context canceled");
+      pollfd writable{socket_.get(), POLLOUT, 0};
+      poll(&writable, 1, kPollCancelMillis);
+      continue;
+    }
     if (n < 0) return SysError(errno, "send", "attach");
     rest.remove_prefix(static_cast<size_t>(n));
   }

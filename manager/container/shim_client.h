@@ -4,6 +4,7 @@
 // sockets of shim/attach.h.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -86,8 +87,9 @@ class AttachConnection {
     std::string data;
   };
   StatusOr<Frame> Read();
-  // Empty data: the end of the input.
-  Status WriteInput(std::string_view data);
+  // Empty data: the end of the input. Blocks while the process does not read; Cancelled when
+  // `cancelled` says so.
+  Status WriteInput(std::string_view data, const std::function<bool()>& cancelled);
   // Makes a blocked Read return the end.
   void Shutdown();
 

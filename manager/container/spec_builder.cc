@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/container/spec_builder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -9,6 +10,8 @@
 #include <map>
 #include <set>
 
+#include "base/file.h"
+#include "base/path.h"
 #include "base/sys/file.h"
 
 namespace ocirun::container {
@@ -20,6 +23,7 @@ using ocid::v1::HostConfig;
 
 constexpr const char* kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr uint64_t kDefaultShm = 64u << 20;
+constexpr uint32_t kMaxTerminalSide = UINT16_MAX;  // of struct winsize
 
 const std::vector<std::string> kDefaultCapabilities = {
     "CHOWN",   "DAC_OVERRIDE", "FSETID",           "FOWNER",
@@ -157,8 +161,12 @@ std::vector<Json> DefaultMounts(const HostConfig& host) {
       MountOf("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys_mode}),
       MountOf("/sys/fs/cgroup", "cgroup", "cgroup", {sys_mode, "nosuid", "noexec", "nodev"}),
       MountOf("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"})};
-  if (host.ipc_mode() == "host") {
+  const bool host_ipc = host.ipc_mode() == "host";
+  // A host that has not mounted it has it nevertheless: mqueue belongs to the IPC namespace.
+  if (host_ipc && PathExists("/dev/mqueue")) {
     mounts.back() = MountOf("/dev/mqueue", "bind", "/dev/mqueue", {"rbind"});
+  }
+  if (host_ipc && PathExists("/dev/shm")) {
     mounts.push_back(MountOf("/dev/shm", "bind", "/dev/shm", {"rbind"}));
   } else if (host.ipc_mode() != "none") {
     mounts.push_back(
@@ -451,12 +459,44 @@ StatusOr<Json> BuildSpec(const Container& container, const SpecPaths& paths,
   return spec;
 }
 
+Status CheckMountTypes(const Json& spec, const UniqueFd& rootfs) {
+  std::vector<std::string> above;
+  for (const Json& mount : spec["mounts"]) {
+    const std::string target = mount["destination"];
+    // What an earlier mount brings is not the image's.
+    const bool covered = std::any_of(above.begin(), above.end(), [&](const std::string& folder) {
+      return target.starts_with(folder + "/");
+    });
+    above.push_back(target);
+    if (covered || mount["type"] != "bind") continue;
+    const std::string source = mount["source"];
+    const auto there = OpenInRoot(rootfs, target, O_PATH);
+    if (!there.ok()) continue;  // it will be made
+    ASSIGN_OR_RETURN(const struct stat from, sys::StatPath(source));
+    ASSIGN_OR_RETURN(const struct stat onto, sys::Stat(*there));
+    if (S_ISDIR(from.st_mode) == S_ISDIR(onto.st_mode)) continue;
+    return InvalidArgument(
+        "cannot mount \"{}\" on \"{}\": {} on {}: Are you trying to mount a directory onto a file "
+        "(or vice-versa)? Check if the specified host path exists and is the expected type",
+        source, target, S_ISDIR(from.st_mode) ? "a folder" : "a file",
+        S_ISDIR(onto.st_mode) ? "a folder of the image" : "a file of the image");
+  }
+  return absl::OkStatus();
+}
+
+void SetConsoleSize(const ocid::v1::TerminalSize& size, Json* process) {
+  if (!(*process)["terminal"].get<bool>() || size.width() == 0 || size.height() == 0) return;
+  (*process)["consoleSize"] = {{"width", std::min(size.width(), kMaxTerminalSide)},
+                               {"height", std::min(size.height(), kMaxTerminalSide)}};
+}
+
 StatusOr<Json> BuildExecProcess(const Json& spec, const ExecOptions& options,
                                 const UniqueFd& rootfs) {
   Json process = spec["process"];
   process["args"] = options.args;
   process["terminal"] = options.tty;
   process.erase("consoleSize");
+  SetConsoleSize(options.size, &process);
   std::vector<std::string> env = process["env"].get<std::vector<std::string>>();
   if (options.tty) env.emplace_back("TERM=xterm");
   env.insert(env.end(), options.env.begin(), options.env.end());

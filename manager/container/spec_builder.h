@@ -32,12 +32,19 @@ Status CheckSupported(const ocid::v1::ContainerConfig& config,
 StatusOr<Json> BuildSpec(const ocid::v1::Container& container, const SpecPaths& paths,
                          const UniqueFd& rootfs);
 
+// InvalidArgument when a file is to be mounted on a folder of the image, or a folder on its file.
+Status CheckMountTypes(const Json& spec, const UniqueFd& rootfs);
+
+// Sets consoleSize of a process with a terminal, when the size is known.
+void SetConsoleSize(const ocid::v1::TerminalSize& size, Json* process);
+
 struct ExecOptions {
   std::vector<std::string> args;
   std::vector<std::string> env;
   std::string cwd;
   std::string user;
   bool tty = false;
+  ocid::v1::TerminalSize size;  // 0: not known
   bool privileged = false;
 };
 // The process of an exec, from the container's own.

@@ -37,7 +37,14 @@ void BlobFeed::Finish(const Status& status) {
   changed_.notify_all();
 }
 
-BlobWriter::~BlobWriter() { store_->Leave(digest_); }
+BlobWriter::~BlobWriter() {
+  // Nothing came: there is nothing to go on with.
+  const auto info = sys::Stat(file_);
+  if (info.ok() && info->st_size == 0) {
+    IgnoreError(sys::Unlink(store_->IngestPath(digest_)), "committed, an empty blob");
+  }
+  store_->Leave(digest_);
+}
 
 Status BlobWriter::Resume() {
   ASSIGN_OR_RETURN(file_, sys::Open(store_->IngestPath(digest_), O_RDWR | O_CREAT, 0600));

@@ -97,7 +97,8 @@ Status ImageStore::Pull(const ocid::v1::PullImageRequest& request, const Progres
   ASSIGN_OR_RETURN(const bool up_to_date, IsUpToDate(reference, target));
   std::string image_id = target.parsed.config.digest;
   if (!up_to_date) {
-    RETURN_IF_ERROR(FetchLayers(tools, target, &lease, stop, &image_id));
+    RETURN_IF_ERROR(
+        Annotate(FetchLayers(tools, target, &lease, stop, &image_id), reference.Familiar()));
     RETURN_IF_ERROR(RecordImage(target, reference, image_id));
   }
   result->set_digest(target.digest);

@@ -172,9 +172,12 @@ class Pull {
       }
       return std::string_view(buffer).substr(0, static_cast<size_t>(n));
     };
-    ASSIGN_OR_RETURN(
-        const auto result,
-        snapshot::ExtractLayer(snapshot::Decompress(source), staged->folder(), stop_.get_token()));
+    const auto extracted =
+        snapshot::ExtractLayer(snapshot::Decompress(source), staged->folder(), stop_.get_token());
+    if (!extracted.ok()) {
+      return Annotate(extracted.status(), "failed to register layer " + work->job.blob.digest);
+    }
+    const auto& result = *extracted;
     if (result.diff_id != work->job.diff_id) {
       return Error(StatusCode::kDataLoss, "layer {} unpacks to {} instead of {}",
                    work->job.blob.digest, result.diff_id, work->job.diff_id);

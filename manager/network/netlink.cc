@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/network/netlink.h"
 
+#include <arpa/inet.h>
 #include <net/if.h>
 #include <netlink/errno.h>
 #include <netlink/netlink.h>
@@ -11,6 +12,7 @@
 #include <netlink/route/route.h>
 
 #include <array>
+#include <charconv>
 
 namespace ocirun::network {
 namespace {
@@ -40,6 +42,22 @@ StatusOr<Address> ParseAddress(const std::string& text, int family) {
 }
 
 }  // namespace
+
+std::string BroadcastOf(const std::string& address) {
+  const size_t slash = address.find('/');
+  unsigned prefix = 32;
+  in_addr ip{};
+  if (slash == std::string::npos ||
+      inet_pton(AF_INET, address.substr(0, slash).c_str(), &ip) != 1 ||
+      std::from_chars(address.data() + slash + 1, address.data() + address.size(), prefix).ec !=
+          std::errc() ||
+      prefix > 30) {
+    return "";
+  }
+  ip.s_addr |= htonl(UINT32_MAX >> prefix);
+  std::array<char, INET_ADDRSTRLEN> text{};
+  return inet_ntop(AF_INET, &ip, text.data(), text.size());
+}
 
 StatusOr<std::unique_ptr<Netlink>> Netlink::Open() {
   std::unique_ptr<Netlink> netlink(new Netlink(nl_socket_alloc()));
@@ -112,6 +130,12 @@ Status Netlink::AddAddress(const std::string& name, const std::string& address) 
   const LinkAddress request(rtnl_addr_alloc());
   rtnl_addr_set_ifindex(request.get(), index);
   rtnl_addr_set_local(request.get(), local.get());
+  const std::string broadcast_text = BroadcastOf(address);
+  Address broadcast;
+  if (!broadcast_text.empty()) {
+    ASSIGN_OR_RETURN(broadcast, ParseAddress(broadcast_text, AF_INET));
+    rtnl_addr_set_broadcast(request.get(), broadcast.get());
+  }
   const int code = rtnl_addr_add(socket_, request.get(), 0);
   if (code < 0 && code != -NLE_EXIST) return ErrorOf(code, address + " on " + name);
   return absl::OkStatus();

@@ -15,6 +15,9 @@ struct nl_sock;
 
 namespace ocirun::network {
 
+// "172.18.0.2/16" -> "172.18.255.255"; "" where there is none (a prefix over 30). Pure.
+std::string BroadcastOf(const std::string& address);
+
 class Netlink {
  public:
   static StatusOr<std::unique_ptr<Netlink>> Open();

@@ -7,6 +7,7 @@
 
 #include <thread>
 
+#include "base/file.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 #include "base/sys/process.h"
@@ -14,6 +15,9 @@
 
 namespace ocirun::network {
 namespace {
+
+// Of the namespace of the thread that looks.
+constexpr const char* kDisableIpv6 = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
 
 // A thread that leaves its namespaces must not serve anything else afterwards.
 Status OnOwnThread(const std::function<Status()>& work) {
@@ -30,6 +34,8 @@ Status MakeNetNs(const std::string& path) {
   const auto make = [&]() -> Status {
     if (unshare(CLONE_NEWNET) != 0) return SysError(errno, "unshare", "a network namespace");
     RETURN_IF_ERROR(sys::Mount("/proc/thread-self/ns/net", path, "", MS_BIND, ""));
+    // As Docker: no network has IPv6. Before there are interfaces, so that all take it over.
+    if (PathExists(kDisableIpv6)) RETURN_IF_ERROR(WriteFile(kDisableIpv6, "1"));
     ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
     return netlink->SetUp("lo");
   };

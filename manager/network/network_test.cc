@@ -3,6 +3,7 @@
 
 #include "manager/network/bridge.h"
 #include "manager/network/etc_files.h"
+#include "manager/network/netlink.h"
 
 namespace ocirun::network {
 
@@ -13,6 +14,13 @@ TEST_CASE("the first subnet without a route") {
   CHECK_FALSE(FirstFreeSubnet({"172.16.0.0/12", "192.168.0.0/16"}).ok());
   CHECK_FALSE(ParseSubnet("172.17.0.0/33").ok());
   CHECK_FALSE(ParseSubnet("172.17.0/16").ok());
+}
+
+TEST_CASE("the broadcast address of an address with its prefix") {
+  CHECK(BroadcastOf("172.17.0.2/16") == "172.17.255.255");
+  CHECK(BroadcastOf("10.1.2.3/29") == "10.1.2.7");
+  CHECK(BroadcastOf("10.1.2.3/31").empty());
+  CHECK(BroadcastOf("10.1.2.3").empty());
 }
 
 TEST_CASE("resolv.conf without the host's loopback") {

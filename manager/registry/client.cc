@@ -9,7 +9,7 @@
 namespace ocirun::registry {
 namespace {
 
-constexpr int kAttempts = 5;
+constexpr int kAttempts = 4;
 constexpr size_t kMaxManifest = 4u << 20;
 constexpr const char* kBasic = "Basic";
 constexpr const char* kAccept =
@@ -76,6 +76,7 @@ RegistryClient::RegistryClient(const image::Reference& reference, const HostOpti
       options_(options),
       credentials_(std::move(credentials)),
       tokens_(std::move(tokens)),
+      stop_(stop),
       http_(stop) {
   if (credentials_.username.empty() && credentials_.identity_token.empty()) {
     credentials_ = options_.credentials;
@@ -139,8 +140,10 @@ StatusOr<HttpResponse> RegistryClient::Request(HttpRequest request, const Endpoi
       authenticated = true;
       continue;
     }
-    if (!IsRetriable(response.status) || attempt >= kAttempts) return response;
-    Pause({}, std::chrono::milliseconds(100 * attempt * attempt));
+    if (!IsRetriable(response.status) || attempt >= kAttempts || stop_.stop_requested()) {
+      return response;
+    }
+    Pause(stop_, std::chrono::milliseconds(100 * attempt * attempt));
   }
 }
 
@@ -212,8 +215,9 @@ Status RegistryClient::ErrorOf(const HttpResponse& response, const std::string& 
   if (response.status == 404) {
     return NotFound("{} not found: {}", what, text.empty() ? "404 Not Found" : text);
   }
+  // Not Unavailable: it was reached, and asked often enough.
   const StatusCode code =
-      response.status == 429 ? StatusCode::kResourceExhausted : StatusCode::kUnavailable;
+      response.status == 429 ? StatusCode::kResourceExhausted : StatusCode::kInternal;
   return Error(code, "{}: the registry answered {}{}{}", what, response.status,
                text.empty() ? "" : " ", text);
 }

@@ -63,8 +63,8 @@ class RegistryClient {
                  const std::stop_token& stop);
 
   // `target` is a tag or a digest. The body is verified against a digest that was asked for.
-  // NotFound, Unauthenticated, PermissionDenied, Unavailable (with the registry's own words),
-  // DataLoss.
+  // NotFound, Unauthenticated, PermissionDenied, Internal (with the registry's own words; asked a
+  // few times), Unavailable (not reached), DataLoss.
   StatusOr<FetchedManifest> FetchManifest(const std::string& target);
 
   // Streams a blob from `offset`. `restart` is called before the first byte when the server
@@ -91,6 +91,7 @@ class RegistryClient {
   HostOptions options_;
   Credentials credentials_;
   std::shared_ptr<TokenCache> tokens_;
+  std::stop_token stop_;
   HttpClient http_;
   std::vector<Endpoint> endpoints_;
 };

@@ -100,6 +100,7 @@ Status Call(ttrpc::Client* client, const Args& args) {
     request.set_exec_id(Arg(args, 3));
     request.set_stdout(Arg(args, 4));
     request.mutable_spec()->set_value(Arg(args, 5));
+    request.set_terminal(Arg(args, 6) == "tty");
     return client->Call(kService, "Exec", request, nullptr);
   }
   if (command == "resize") {
@@ -107,6 +108,7 @@ Status Call(ttrpc::Client* client, const Args& args) {
     request.set_id(Arg(args, 2));
     request.set_width(Number(Arg(args, 3)));
     request.set_height(Number(Arg(args, 4)));
+    request.set_exec_id(Arg(args, 5));
     return client->Call(kService, "ResizePty", request, nullptr);
   }
   if (command == "pids") {

@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What comes back and what stays down: restart policies, a shim that is killed, and the daemon's own
+# restart.
+
+bats_require_minimum_version 1.5.0
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  start_ocid
+}
+
+teardown_file() {
+  remove_containers
+  stop_ocid
+  rm -rf "$FILE_DIR"
+}
+
+state_of() { "$OCICTL" inspect -f "{{.State.$2}}" "$1"; }
+is() { [ "$(state_of "$1" Status)" = "$2" ]; }
+
+# kill_shim NAME: sets ID and PID of the container.
+kill_shim() {
+  ID=$("$OCICTL" inspect -f '{{.Id}}' "$1")
+  PID=$(state_of "$1" Pid)
+  kill -KILL "$(cat "$FILE_DIR/state/containers/$ID/shim.pid")"
+}
+# left_nothing: of the container $ID with the process $PID.
+left_nothing() {
+  [ ! -e "/proc/$PID" ] && [ ! -e "$FILE_DIR/state/runtime/$ID" ] &&
+    [ -z "$(find /sys/fs/cgroup -type d -name "$ID")" ]
+}
+
+@test "rm -f of a container that is being restarted removes it, each time" {
+  for i in $(seq 30); do
+    "$OCICTL" run -d --name "r$i" --restart always busybox false >/dev/null
+  done
+  for i in $(seq 30); do "$OCICTL" rm -f "r$i"; done
+  [ -z "$("$OCICTL" ps -aq)" ]
+}
+
+@test "stop of a container that waits for its restart keeps it down" {
+  "$OCICTL" run -d --name waits --restart always busybox false
+  eventually is waits restarting
+  "$OCICTL" stop waits
+  is waits exited
+  "$OCICTL" rm waits
+}
+
+@test "a shim that is killed: the container ends with 137, nothing is left, and it starts again" {
+  "$OCICTL" run -d --name box busybox sleep 1000
+  kill_shim box
+  [ "$(timeout 15 "$OCICTL" wait box)" = 137 ]
+  eventually left_nothing
+  "$OCICTL" start box
+  [ "$("$OCICTL" exec box echo again)" = again ]
+  kill_shim box
+  "$OCICTL" rm -f box
+  eventually left_nothing  # init of the machine reaps it
+}
+
+@test "a shim that is killed while there is no daemon" {
+  "$OCICTL" run -d --name box busybox sleep 1000
+  ID=$("$OCICTL" inspect -f '{{.Id}}' box)
+  PID=$(state_of box Pid)
+  kill_ocid
+  kill -KILL "$(cat "$FILE_DIR/state/containers/$ID/shim.pid")"
+  [ -e "/proc/$PID" ]
+  start_ocid
+  [ "$(state_of box ExitCode)" = 137 ]
+  eventually left_nothing  # init of the machine reaps it
+  "$OCICTL" start box
+  "$OCICTL" rm -f box
+}
+
+@test "a container that waits for its restart is restarted by the next daemon" {
+  "$OCICTL" run -d --name twice --restart always -v "$FILE_DIR:/f" busybox sh -c 'echo x >>/f/runs; [ -e /f/stay ] && exec sleep 1000; exit 1'
+  eventually is twice restarting
+  # In a back-off that is long enough to kill the daemon in it.
+  many() { [ "$(wc -l <"$FILE_DIR/runs")" -ge 4 ]; }
+  eventually many
+  eventually is twice restarting
+  kill_ocid
+  touch "$FILE_DIR/stay"
+  start_ocid
+  eventually is twice running
+  "$OCICTL" rm -f twice
+}
+
+@test "with the daemon, always starts what a person stopped, unless-stopped and no do not" {
+  "$OCICTL" run -d --name always --restart always busybox sleep 1000
+  "$OCICTL" run -d --name unless --restart unless-stopped busybox sleep 1000
+  "$OCICTL" run -d --name failure --restart on-failure busybox sleep 1000
+  "$OCICTL" run -d --name no busybox sleep 1000
+  "$OCICTL" create --name never --restart always busybox sleep 1000
+  "$OCICTL" stop -t 0 always unless failure no
+  kill_ocid
+  start_ocid
+  eventually is always running
+  is unless exited
+  is failure exited
+  is no exited
+  is never created
+  "$OCICTL" start unless
+  kill_ocid
+  start_ocid
+  is unless running
+  "$OCICTL" rm -f always unless failure no never
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What Docker refuses when a container is made, in its words: contradictions, and more than the
+// host has.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "ocid/v1/container.pb.h"
+
+namespace ocirun::container {
+
+struct HostFacts {
+  std::set<unsigned> cpus;          // online
+  std::set<unsigned> memory_nodes;  // online
+};
+
+// From /sys/devices/system.
+StatusOr<HostFacts> ReadHostFacts();
+
+// "0-2,7" -> {0, 1, 2, 7}; InvalidArgument otherwise. Pure.
+StatusOr<std::set<unsigned>> ParseNumberList(std::string_view text);
+
+// InvalidArgument for what cannot be asked for. Pure.
+Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostFacts& facts);
+
+// InvalidArgument when `wanted` ("linux/arm64") is not the platform of the image. Pure.
+Status CheckPlatform(const std::string& wanted, const ocid::v1::Image& image,
+                     const std::string& reference);
+
+}  // namespace ocirun::container
