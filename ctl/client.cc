@@ -1,12 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctl/client.h"
 
+#include <grpc/support/log.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 namespace ocirun::ctl {
+namespace {
+
+constexpr std::string_view kScheme = "unix://";
+constexpr std::string_view kFromDaemon = "Error response from daemon: ";
+
+// Why the socket cannot be used: errno of a connect of our own; 0 when it can. gRPC keeps it for
+// itself.
+int ConnectError(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
+  const bool connected =
+      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  const int error = connected ? 0 : errno;
+  close(fd);
+  return error;
+}
+
+}  // namespace
+
+Status Session::CheckHost() const {
+  const bool scheme = host.starts_with(kScheme);
+  if (!scheme || host.size() <= kScheme.size() || host[kScheme.size()] != '/') {
+    return InvalidArgument(
+        "invalid daemon socket \"{}\": it must be unix:// and an absolute path, as "
+        "unix:///run/ocid/ocid.sock",
+        host);
+  }
+  if (host.size() - kScheme.size() >= sizeof(sockaddr_un::sun_path)) {
+    return InvalidArgument("invalid daemon socket \"{}\": the path is longer than {} bytes", host,
+                           sizeof(sockaddr_un::sun_path) - 1);
+  }
+  return absl::OkStatus();
+}
 
 std::shared_ptr<grpc::Channel> Session::channel() {
   if (channel_ == nullptr) {
+    // Our own messages say what is wrong; gRPC's log is for who asks for it.
+    if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(64 << 20);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -36,11 +81,23 @@ Status Session::Check(const grpc::Status& status) const {
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
       (text.find("failed to connect to all addresses") != std::string::npos ||
        text.find("Socket closed") != std::string::npos)) {
+    const std::string path = host.substr(kScheme.size());
+    if (ConnectError(path) == EACCES) {
+      return Error(StatusCode::kPermissionDenied,
+                   "Got permission denied while trying to connect to the ocid daemon socket at {}: "
+                   "dial unix {}: connect: permission denied",
+                   host, path);
+    }
     return Error(StatusCode::kUnavailable,
                  "Cannot connect to the ocid daemon at {}. Is the ocid daemon running?", host);
   }
-  return Error(static_cast<StatusCode>(status.error_code()), "Error response from daemon: {}",
-               text);
+  return Error(static_cast<StatusCode>(status.error_code()), "{}{}", kFromDaemon, text);
+}
+
+Status NotFoundHere(const Status& status) {
+  const std::string text = MessageOf(status);
+  if (status.code() != StatusCode::kNotFound || !text.starts_with(kFromDaemon)) return status;
+  return NotFound("Error: {}", text.substr(kFromDaemon.size()));
 }
 
 int Fail(const Status& status) { return FailHere(MessageOf(status)); }

@@ -3,7 +3,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,18 +14,19 @@
 
 namespace ocirun::ctl {
 
-// What every command gets: the daemon's services, made at the first use, and where it leaves what
-// it will do.
+// What every command gets: the daemon's services, made at the first use.
 class Session {
  public:
-  std::string host;
-  std::function<int()> run;  // set by the command that was typed
+  std::string host;  // unix:///PATH
+
+  // InvalidArgument for a host that is no absolute path of a unix socket.
+  [[nodiscard]] Status CheckHost() const;
 
   ocid::v1::ImageService::Stub& images();
   ocid::v1::ContainerService::Stub& containers();
   ocid::v1::SystemService::Stub& daemon();
 
-  // A call's status as ours; one that never reached the daemon says so.
+  // A call's status as ours; one that never reached the daemon says so, and why.
   [[nodiscard]] Status Check(const grpc::Status& status) const;
 
  private:
@@ -39,6 +39,9 @@ class Session {
 
 // "Error response from daemon: ..." on stderr; returns 1.
 int Fail(const Status& status);
+// A status of Check with what is missing told as Docker's client does where it looks first:
+// "Error: No such container: x".
+Status NotFoundHere(const Status& status);
 // The same for an error of our own: only the text.
 int FailHere(const std::string& text, int code = 1);
 

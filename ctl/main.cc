@@ -3,6 +3,7 @@
 // ocictl, the command line: a client of ocid.
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "ctl/commands/commands.h"
 #include "version.h"
@@ -10,74 +11,43 @@
 namespace ocirun::ctl {
 namespace {
 
-void AddAll(CLI::App* app, Session* session) {
-  AddRunCommands(app, session);
-  AddStreamCommands(app, session);
-  AddContainerCommands(app, session);
-  AddImageCommands(app, session);
-  AddInspectCommand(app, session);
-  AddSystemCommands(app, session);
-  CLI::App* image = app->add_subcommand("image", "Manage images");
-  image->require_subcommand(1);
+void AddAll(Command* top, Session* session) {
+  AddRunCommands(top, session);
+  AddStreamCommands(top, session);
+  AddContainerCommands(top, session);
+  AddImageCommands(top, session);
+  AddInspectCommand(top, session);
+  AddSystemCommands(top, session);
+  Command* image = top->Add("image", "COMMAND", "Manage images", {0, Arity::kAny});
   AddImageCommands(image, session);
-  CLI::App* container = app->add_subcommand("container", "Manage containers");
-  container->require_subcommand(1);
+  AddInspectCommand(image, session);
+  Command* container = top->Add("container", "COMMAND", "Manage containers", {0, Arity::kAny});
   AddRunCommands(container, session);
   AddStreamCommands(container, session);
   AddContainerCommands(container, session);
-}
-
-// The command that the user typed, for messages.
-std::string TypedCommand(const CLI::App& app) {
-  const auto typed = app.get_subcommands();
-  return typed.empty() ? "" : " " + typed.front()->get_name();
+  AddInspectCommand(container, session);
+  Command* system = top->Add("system", "COMMAND", "Manage the daemon", {0, Arity::kAny});
+  AddSystemCommands(system, session);
 }
 
 int Main(int argc, char** argv) {
   Session session;
   const char* host = std::getenv("OCID_HOST");
   session.host = host != nullptr && *host != '\0' ? host : "unix:///run/ocid/ocid.sock";
-  CLI::App app("ocictl, the command line of ocirun", "ocictl");
-  app.set_version_flag("-v,--version", fmt::format("ocictl version {}", kVersion));
-  app.add_option("-H,--host", session.host, "Daemon socket to connect to");
-  app.require_subcommand(0, 1);
-  AddAll(&app, &session);
-  // An unknown command is told by its name, whatever comes behind it.
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "-H" || word == "--host") ++i;
-    if (word.starts_with('-')) continue;
-    const auto named = [&](const CLI::App* command) { return command->get_name() == word; };
-    if (!app.get_subcommands(named).empty()) break;
-    return FailHere(
-        fmt::format("ocictl: '{}' is not an ocictl command.\nSee 'ocictl --help'", word));
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ExtrasError& error) {
-    const auto typed = app.get_subcommands();
-    std::vector<std::string> extra = app.remaining(true);
-    const std::string word = extra.empty() ? "" : extra.front();
-    if (typed.empty() && !word.starts_with('-')) {
-      return FailHere(
-          fmt::format("ocictl: '{}' is not an ocictl command.\nSee 'ocictl --help'", word));
+  bool version = false;
+  Command top("ocictl", "[OPTIONS] COMMAND", "The command line of ocirun, a container stack");
+  top.Option("-H,--host", &session.host, "Daemon socket to connect to (unix:///PATH)");
+  top.Flag("-v,--version", &version, "Print version information and quit");
+  top.before = [&]() -> std::optional<int> {
+    if (version) {
+      fmt::print("ocictl version {}, build {}\n", kVersion, kCommit);
+      return 0;
     }
-    const std::string command = TypedCommand(app);
-    if (word.starts_with('-')) {
-      return FailHere(fmt::format("unknown flag: {}\nSee 'ocictl{} --help'.", word, command), 125);
-    }
-    return FailHere(fmt::format("\"ocictl{}\": unexpected argument \"{}\"\nSee 'ocictl{} --help'.",
-                                command, word, command));
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    const std::string command = TypedCommand(app);
-    return FailHere(fmt::format("{}\nSee 'ocictl{} --help'.", error.what(), command), 125);
-  }
-  if (!session.run) {
-    fmt::print("{}", app.help());
-    return 0;
-  }
-  const int code = session.run();
+    const Status usable = session.CheckHost();
+    return usable.ok() ? std::nullopt : std::optional(Fail(usable));
+  };
+  AddAll(&top, &session);
+  const int code = top.Execute({argv + 1, argv + argc});
   std::fflush(stdout);
   return code;
 }

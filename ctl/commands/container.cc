@@ -2,6 +2,7 @@
 //
 // Commands on containers that are one call a container, and ps, logs, port.
 #include <algorithm>
+#include <array>
 
 #include "ctl/commands/commands.h"
 #include "ctl/commands/filters.h"
@@ -86,17 +87,21 @@ OrderedJson RowOf(const Container& record, const PsOptions& options) {
   OrderedJson row;
   std::string command = record.path();
   for (const std::string& word : record.args()) command += " " + word;
-  if (!options.no_trunc && command.size() > 20) command = command.substr(0, 19) + "…";
+  if (!options.no_trunc) command = Ellipsis(command, 20);
   row["ID"] = options.no_trunc ? record.id() : ShortId(record.id());
   row["Image"] = record.image();
   row["Command"] = "\"" + command + "\"";
   row["RunningFor"] = HumanDuration(NowUnixNanos() - record.created()) + " ago";
-  row["CreatedAt"] = TimeText(record.created());
+  row["CreatedAt"] = GoTimeText(record.created());
   row["Status"] = StatusText(record.state());
   row["State"] = StateWord(record.state());
   row["Ports"] = PortsText(record);
   row["Names"] = record.name();
-  row["Size"] = HumanSize(record.size_rw()) + " (virtual " + HumanSize(record.size_root_fs()) + ")";
+  row["Size"] = HumanSize(record.size_rw());
+  if (record.size_root_fs() > 0) {
+    row["Size"] =
+        HumanSize(record.size_rw()) + " (virtual " + HumanSize(record.size_root_fs()) + ")";
+  }
   row["Labels"] = JoinLabels(record);
   std::string mounts;
   for (const auto& mount : record.mounts()) {
@@ -108,13 +113,40 @@ OrderedJson RowOf(const Container& record, const PsOptions& options) {
   return row;
 }
 
+// Checks the values of `status` and `health`, and takes `health` out: ocid runs no health checks,
+// so that the health of every container is "none". False when the words leave no container.
+StatusOr<bool> TakeHealth(const std::vector<std::string>& words, std::vector<std::string>* others) {
+  constexpr std::array kStates = {"paused", "restarting", "removing", "running",
+                                  "dead",   "created",    "exited"};
+  constexpr std::array kHealths = {"starting", "healthy", "unhealthy", "none"};
+  const auto in = [](const auto& list, const std::string& value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  bool asked = false;
+  bool none = false;
+  for (const std::string& word : words) {
+    const std::string key = word.substr(0, word.find('='));
+    const std::string value = word.substr(std::min(word.size(), key.size() + 1));
+    if ((key == "status" && !in(kStates, value)) || (key == "health" && !in(kHealths, value))) {
+      return InvalidArgument("Invalid filter '{}'", word);
+    }
+    if (key != "health") others->push_back(word);
+    asked = asked || key == "health";
+    none = none || (key == "health" && value == "none");
+  }
+  return !asked || none;
+}
+
 int RunPs(Session* session, const PsOptions& options) {
   ocid::v1::ListContainersRequest request;
   request.set_all(options.all);
-  request.set_size(options.size);
+  request.set_size(options.size || options.format.find(".Size") != std::string::npos);
   if (options.latest) request.set_last(1);
   if (options.last >= 0) request.set_last(static_cast<uint32_t>(options.last));
-  const Status parsed = AddFilters(options.filters, request.mutable_filters());
+  std::vector<std::string> filters;
+  const auto healthy = TakeHealth(options.filters, &filters);
+  if (!healthy.ok()) return Fail(healthy.status());
+  const Status parsed = AddFilters(filters, request.mutable_filters());
   if (!parsed.ok()) return Fail(parsed);
   ocid::v1::ListContainersResponse response;
   grpc::ClientContext context;
@@ -136,6 +168,7 @@ int RunPs(Session* session, const PsOptions& options) {
                                     {"Networks", "NETWORKS"},
                                     {"LocalVolumes", "LOCAL VOLUMES"}}};
   if (options.size) listing.columns.emplace_back("Size", "SIZE");
+  if (!*healthy) response.clear_containers();
   for (const Container& record : response.containers()) {
     if (options.quiet) {
       fmt::print("{}\n", options.no_trunc ? record.id() : ShortId(record.id()));
@@ -151,7 +184,7 @@ int RunPs(Session* session, const PsOptions& options) {
 
 struct LogsOptions {
   std::string name, since, until, tail = "all";
-  bool follow = false, timestamps = false;
+  bool follow = false, timestamps = false, details = false;
 };
 
 int RunLogs(Session* session, const LogsOptions& options) {
@@ -163,7 +196,9 @@ int RunLogs(Session* session, const LogsOptions& options) {
   if (options.tail != "all") {
     char* end = nullptr;
     const long lines = std::strtol(options.tail.c_str(), &end, 10);
-    if (*end != '\0') return FailHere("invalid value for --tail: " + options.tail, 125);
+    if (*end != '\0' || options.tail.empty()) {
+      return FailHere("invalid value for --tail: " + options.tail);
+    }
     if (lines >= 0) request.set_tail(static_cast<uint32_t>(lines));
   }
   for (const bool since : {true, false}) {
@@ -180,12 +215,14 @@ int RunLogs(Session* session, const LogsOptions& options) {
   while (reader->Read(&entry)) {
     const bool error = entry.output().stream() == ocid::v1::Output::STREAM_STDERR;
     FILE* out = error ? stderr : stdout;
-    if (options.timestamps) fmt::print(out, "{} ", FormatRfc3339Nano(entry.time()));
+    if (options.timestamps) fmt::print(out, "{} ", FormatRfc3339NanoFixed(entry.time()));
+    // The details are what --log-opt labels and env choose, which ocid refuses: none, and a space.
+    if (options.details) fmt::print(out, " ");
     std::fwrite(entry.output().data().data(), 1, entry.output().data().size(), out);
     if (options.follow) std::fflush(out);
   }
   const Status status = session->Check(reader->Finish());
-  return status.ok() ? 0 : Fail(status);
+  return status.ok() ? 0 : Fail(NotFoundHere(status));
 }
 
 int RunPort(Session* session, const std::string& name, const std::string& wanted) {
@@ -195,7 +232,7 @@ int RunPort(Session* session, const std::string& name, const std::string& wanted
   grpc::ClientContext context;
   const Status status =
       session->Check(session->containers().GetContainer(&context, request, &record));
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return Fail(NotFoundHere(status));
   const std::string full =
       wanted.find('/') == std::string::npos && !wanted.empty() ? wanted + "/tcp" : wanted;
   bool found = false;
@@ -209,7 +246,7 @@ int RunPort(Session* session, const std::string& name, const std::string& wanted
   return FailHere(fmt::format("Error: No public port '{}' published for {}", full, name));
 }
 
-// A command with one call a container; `method` is the stub's, `fill` puts options in.
+// A command with one call a container; `method` is the stub's.
 template <typename Request, typename Response, typename Method>
 Status CallOne(Session* session, Method method, Request request) {
   Response response;
@@ -217,176 +254,184 @@ Status CallOne(Session* session, Method method, Request request) {
   return session->Check((session->containers().*method)(&context, request, &response));
 }
 
-using Names = std::vector<std::string>;
 using Stub = ocid::v1::ContainerService::Stub;
+constexpr const char* kContainers = "CONTAINER [CONTAINER...]";
+constexpr const char* kOptionsContainers = "[OPTIONS] CONTAINER [CONTAINER...]";
 
 template <typename Request, typename Response, typename Method>
-void AddSimple(CLI::App* app, Session* session, const char* name, const char* help, Method method) {
-  auto names = std::make_shared<Names>();
-  CLI::App* command = app->add_subcommand(name, help);
-  command->add_option("container", *names, "CONTAINER [CONTAINER...]")->required();
-  command->callback([=] {
-    session->run = [=] {
-      return ForEach(*names, [&](const std::string& one) {
-        Request request;
-        request.set_container(one);
-        return CallOne<Request, Response>(session, method, request);
-      });
-    };
-  });
+void AddSimple(Command* app, Session* session, const char* name, const char* help, Method method) {
+  Command* command = app->Add(name, kContainers, help, {1, Arity::kAny});
+  command->run = [=] {
+    return ForEach(command->words(), [&](const std::string& one) {
+      Request request;
+      request.set_container(one);
+      return CallOne<Request, Response>(session, method, request);
+    });
+  };
 }
 
 template <typename Request, typename Response, typename Method>
-void AddStopping(CLI::App* app, Session* session, const char* name, const char* help,
+void AddStopping(Command* app, Session* session, const char* name, const char* help,
                  Method method) {
   struct Options {
-    Names names;
     std::string signal;
-    int timeout = INT_MIN;
+    int timeout = 10;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = app->add_subcommand(name, help);
-  command->add_option("container", options->names, "CONTAINER [CONTAINER...]")->required();
-  command->add_option("-t,--time,--timeout", options->timeout, "Seconds to wait before killing");
-  command->add_option("-s,--signal", options->signal, "Signal to send");
-  command->callback([=] {
-    session->run = [=] {
-      return ForEach(options->names, [&](const std::string& one) {
-        Request request;
-        request.set_container(one);
-        request.set_signal(options->signal);
-        if (options->timeout != INT_MIN) request.set_timeout_seconds(options->timeout);
-        return CallOne<Request, Response>(session, method, request);
-      });
-    };
-  });
-}
-
-void AddRemoveAndKill(CLI::App* app, Session* session) {
-  struct Options {
-    Names names;
-    bool force = false, volumes = false;
-    std::string signal;
+  Command* command = app->Add(name, kOptionsContainers, help, {1, Arity::kAny});
+  command->Option("-t,--time,--timeout", &options->timeout,
+                  "Seconds to wait for the containers to stop before killing them");
+  command->Option("-s,--signal", &options->signal, "Signal to send to the container");
+  command->run = [=] {
+    return ForEach(command->words(), [&](const std::string& one) {
+      Request request;
+      request.set_container(one);
+      request.set_signal(options->signal);
+      if (command->Given("time")) request.set_timeout_seconds(options->timeout);
+      return CallOne<Request, Response>(session, method, request);
+    });
   };
-  auto options = std::make_shared<Options>();
-  CLI::App* rm = app->add_subcommand("rm", "Remove one or more containers");
-  rm->add_option("container", options->names, "CONTAINER [CONTAINER...]")->required();
-  rm->add_flag("-f,--force", options->force, "Force the removal of a running container");
-  rm->add_flag("-v,--volumes", options->volumes, "Remove anonymous volumes, too");
-  rm->callback([=] {
-    session->run = [=] {
-      return ForEach(options->names, [&](const std::string& one) -> Status {
-        ocid::v1::RemoveContainerRequest request;
-        request.set_container(one);
-        request.set_force(options->force);
-        request.set_volumes(options->volumes);
-        Status status =
-            CallOne<ocid::v1::RemoveContainerRequest, ocid::v1::RemoveContainerResponse>(
-                session, &Stub::RemoveContainer, request);
-        if (options->force && status.code() == StatusCode::kNotFound) {
-          fmt::print(stderr, "{}\n", MessageOf(status));  // told, but no failure
-          return absl::OkStatus();
-        }
-        return status;
-      });
-    };
-  });
-  CLI::App* kill = app->add_subcommand("kill", "Kill one or more running containers");
-  kill->add_option("container", options->names, "CONTAINER [CONTAINER...]")->required();
-  kill->add_option("-s,--signal", options->signal, "Signal to send to the container");
-  kill->callback([=] {
-    session->run = [=] {
-      return ForEach(options->names, [&](const std::string& one) {
-        ocid::v1::KillContainerRequest request;
-        request.set_container(one);
-        request.set_signal(options->signal);
-        return CallOne<ocid::v1::KillContainerRequest, ocid::v1::KillContainerResponse>(
-            session, &Stub::KillContainer, request);
-      });
-    };
-  });
 }
 
-void AddWaitAndRename(CLI::App* app, Session* session) {
-  auto names = std::make_shared<Names>();
-  CLI::App* wait =
-      app->add_subcommand("wait", "Block until containers stop, then print exit codes");
-  wait->add_option("container", *names, "CONTAINER [CONTAINER...]")->required();
-  wait->callback([=] {
-    session->run = [=] {
-      int code = 0;
-      for (const std::string& one : *names) {
-        ocid::v1::WaitContainerRequest request;
-        request.set_container(one);
-        ocid::v1::WaitContainerResponse response;
-        grpc::ClientContext context;
-        const Status status =
-            session->Check(session->containers().WaitContainer(&context, request, &response));
-        if (!status.ok()) code = Fail(status);
-        if (status.ok()) fmt::print("{}\n", response.exit_code());
-      }
-      return code;
-    };
-  });
-  auto pair = std::make_shared<std::pair<std::string, std::string>>();
-  CLI::App* rename = app->add_subcommand("rename", "Rename a container");
-  rename->add_option("container", pair->first, "CONTAINER")->required();
-  rename->add_option("name", pair->second, "NEW_NAME")->required();
-  rename->callback([=] {
-    session->run = [=] {
-      ocid::v1::RenameContainerRequest request;
-      request.set_container(pair->first);
-      request.set_name(pair->second);
-      const Status status =
-          CallOne<ocid::v1::RenameContainerRequest, ocid::v1::RenameContainerResponse>(
-              session, &Stub::RenameContainer, request);
-      return status.ok() ? 0 : Fail(status);
-    };
-  });
+struct RemoveOptions {
+  bool force = false, volumes = false;
+};
+
+// With --force what is not there is told, but is no failure.
+int RunRemove(Session* session, const std::vector<std::string>& names,
+              const RemoveOptions& options) {
+  int code = 0;
+  for (const std::string& name : names) {
+    ocid::v1::RemoveContainerRequest request;
+    request.set_container(name);
+    request.set_force(options.force);
+    request.set_volumes(options.volumes);
+    const Status status =
+        CallOne<ocid::v1::RemoveContainerRequest, ocid::v1::RemoveContainerResponse>(
+            session, &Stub::RemoveContainer, request);
+    if (status.ok()) {
+      fmt::print("{}\n", name);
+      continue;
+    }
+    const int failed = Fail(NotFoundHere(status));
+    if (!options.force || status.code() != StatusCode::kNotFound) code = failed;
+  }
+  return code;
 }
 
-void AddLogsAndPort(CLI::App* app, Session* session) {
+void AddRemoveAndKill(Command* app, Session* session) {
+  auto options = std::make_shared<RemoveOptions>();
+  Command* rm = app->Add(
+      "rm", kOptionsContainers, "Remove one or more containers", {1, Arity::kAny},
+      app->name() == "container" ? std::vector<std::string>{"remove"} : std::vector<std::string>{});
+  rm->Flag("-f,--force", &options->force,
+           "Force the removal of a running container (uses SIGKILL)");
+  rm->Flag("-v,--volumes", &options->volumes,
+           "Remove anonymous volumes associated with the container");
+  rm->run = [=] { return RunRemove(session, rm->words(), *options); };
+  auto signal = std::make_shared<std::string>("KILL");
+  Command* kill =
+      app->Add("kill", kOptionsContainers, "Kill one or more running containers", {1, Arity::kAny});
+  kill->Option("-s,--signal", signal.get(), "Signal to send to the container");
+  kill->run = [=] {
+    return ForEach(kill->words(), [&](const std::string& one) {
+      ocid::v1::KillContainerRequest request;
+      request.set_container(one);
+      request.set_signal(*signal);
+      return CallOne<ocid::v1::KillContainerRequest, ocid::v1::KillContainerResponse>(
+          session, &Stub::KillContainer, request);
+    });
+  };
+}
+
+int RunWait(Session* session, const std::vector<std::string>& names) {
+  int code = 0;
+  for (const std::string& one : names) {
+    ocid::v1::WaitContainerRequest request;
+    request.set_container(one);
+    ocid::v1::WaitContainerResponse response;
+    grpc::ClientContext context;
+    const Status status =
+        session->Check(session->containers().WaitContainer(&context, request, &response));
+    if (!status.ok()) code = Fail(status);
+    if (status.ok()) fmt::print("{}\n", response.exit_code());
+  }
+  return code;
+}
+
+int RunRename(Session* session, const std::string& container, const std::string& name) {
+  ocid::v1::RenameContainerRequest request;
+  request.set_container(container);
+  request.set_name(name);
+  const Status status =
+      CallOne<ocid::v1::RenameContainerRequest, ocid::v1::RenameContainerResponse>(
+          session, &Stub::RenameContainer, request);
+  if (status.ok()) return 0;
+  Fail(status);
+  return FailHere("Error: failed to rename container named " + container);
+}
+
+void AddWaitAndRename(Command* app, Session* session) {
+  Command* wait = app->Add("wait", kContainers,
+                           "Block until one or more containers stop, then print their exit codes",
+                           {1, Arity::kAny});
+  wait->run = [=] { return RunWait(session, wait->words()); };
+  Command* rename = app->Add("rename", "CONTAINER NEW_NAME", "Rename a container", {2, 2});
+  rename->run = [=] { return RunRename(session, rename->word(0), rename->word(1)); };
+}
+
+void AddLogsAndPort(Command* app, Session* session) {
   auto options = std::make_shared<LogsOptions>();
-  CLI::App* logs = app->add_subcommand("logs", "Fetch the logs of a container");
-  logs->add_option("container", options->name, "CONTAINER")->required();
-  logs->add_flag("-f,--follow", options->follow, "Follow log output");
-  logs->add_flag("-t,--timestamps", options->timestamps, "Show timestamps");
-  logs->add_option("-n,--tail", options->tail, "Number of lines to show from the end");
-  logs->add_option("--since", options->since, "Show logs since a timestamp or duration");
-  logs->add_option("--until", options->until, "Show logs before a timestamp or duration");
-  logs->callback([=] { session->run = [=] { return RunLogs(session, *options); }; });
-  auto pair = std::make_shared<std::pair<std::string, std::string>>();
-  CLI::App* port = app->add_subcommand("port", "List port mappings of a container");
-  port->add_option("container", pair->first, "CONTAINER")->required();
-  port->add_option("private_port", pair->second, "PRIVATE_PORT[/PROTO]");
-  port->callback(
-      [=] { session->run = [=] { return RunPort(session, pair->first, pair->second); }; });
+  Command* logs = app->Add("logs", "[OPTIONS] CONTAINER", "Fetch the logs of a container", {1, 1});
+  logs->Flag("-f,--follow", &options->follow, "Follow log output");
+  logs->Flag("-t,--timestamps", &options->timestamps, "Show timestamps");
+  logs->Flag("--details", &options->details, "Show extra details provided to logs");
+  logs->Option("-n,--tail", &options->tail, "Number of lines to show from the end of the logs");
+  logs->Option("--since", &options->since,
+               "Show logs since timestamp (e.g. 2013-01-02T13:23:37Z) or relative (e.g. 42m)");
+  logs->Option("--until", &options->until,
+               "Show logs before a timestamp (e.g. 2013-01-02T13:23:37Z) or relative (e.g. 42m)");
+  logs->run = [=] {
+    options->name = logs->word(0);
+    return RunLogs(session, *options);
+  };
+  Command* port = app->Add("port", "CONTAINER [PRIVATE_PORT[/PROTO]]",
+                           "List port mappings or a specific mapping for the container", {1, 2});
+  port->run = [=] {
+    return RunPort(session, port->word(0), port->words().size() > 1 ? port->word(1) : "");
+  };
 }
 
 }  // namespace
 
-void AddContainerCommands(CLI::App* app, Session* session) {
+void AddContainerCommands(Command* app, Session* session) {
   auto options = std::make_shared<PsOptions>();
-  CLI::App* ps =
-      app->add_subcommand(app->get_name() == "container" ? "ls" : "ps", "List containers");
-  ps->add_flag("-a,--all", options->all, "Show all containers");
-  ps->add_flag("-q,--quiet", options->quiet, "Only display container IDs");
-  ps->add_flag("--no-trunc", options->no_trunc, "Don't truncate output");
-  ps->add_flag("-l,--latest", options->latest, "Show the latest created container");
-  ps->add_flag("-s,--size", options->size, "Display total file sizes");
-  ps->add_option("-n,--last", options->last, "Show n last created containers");
-  ps->add_option("--format", options->format, "Format output with a template");
-  ps->add_option("-f,--filter", options->filters, "Filter output")->allow_extra_args(false);
-  ps->callback([=] { session->run = [=] { return RunPs(session, *options); }; });
+  const bool group = app->name() == "container";
+  Command* ps =
+      app->Add(group ? "ls" : "ps", "[OPTIONS]", "List containers", {},
+               group ? std::vector<std::string>{"ps", "list"} : std::vector<std::string>{});
+  ps->Flag("-a,--all", &options->all, "Show all containers (default shows just running)");
+  ps->Flag("-q,--quiet", &options->quiet, "Only display container IDs");
+  ps->Flag("--no-trunc", &options->no_trunc, "Don't truncate output");
+  ps->Flag("-l,--latest", &options->latest,
+           "Show the latest created container (includes all states)");
+  ps->Flag("-s,--size", &options->size, "Display total file sizes");
+  ps->Option("-n,--last", &options->last, "Show n last created containers (includes all states)");
+  ps->Option("--format", &options->format, "Pretty-print containers using a Go template");
+  ps->List("-f,--filter", &options->filters, "Filter output based on conditions provided",
+           CheckFilter);
+  ps->run = [=] { return RunPs(session, *options); };
   using namespace ocid::v1;  // NOLINT: the messages of the calls below
   AddStopping<StopContainerRequest, StopContainerResponse>(
       app, session, "stop", "Stop one or more running containers", &Stub::StopContainer);
   AddStopping<RestartContainerRequest, RestartContainerResponse>(
       app, session, "restart", "Restart one or more containers", &Stub::RestartContainer);
   AddSimple<PauseContainerRequest, PauseContainerResponse>(
-      app, session, "pause", "Pause all processes of containers", &Stub::PauseContainer);
+      app, session, "pause", "Pause all processes within one or more containers",
+      &Stub::PauseContainer);
   AddSimple<UnpauseContainerRequest, UnpauseContainerResponse>(
-      app, session, "unpause", "Unpause all processes of containers", &Stub::UnpauseContainer);
+      app, session, "unpause", "Unpause all processes within one or more containers",
+      &Stub::UnpauseContainer);
   AddRemoveAndKill(app, session);
   AddWaitAndRename(app, session);
   AddLogsAndPort(app, session);

@@ -5,13 +5,16 @@
 
 namespace ocirun::ctl {
 
+Status CheckFilter(const std::string& word) {
+  if (word.find('=') != std::string::npos) return absl::OkStatus();
+  return InvalidArgument("bad format of filter (expected name=value)");
+}
+
 Status AddFilters(const std::vector<std::string>& words,
                   google::protobuf::RepeatedPtrField<ocid::v1::Filter>* filters) {
   for (const std::string& word : words) {
     const size_t equals = word.find('=');
-    if (equals == std::string::npos) {
-      return InvalidArgument("invalid filter \"{}\": must be key=value", word);
-    }
+    RETURN_IF_ERROR(CheckFilter(word));
     const std::string key = word.substr(0, equals);
     auto same = std::find_if(filters->begin(), filters->end(),
                              [&](const ocid::v1::Filter& f) { return f.key() == key; });

@@ -29,7 +29,7 @@ OrderedJson RowOf(const Image& image, const std::string& repository, const std::
   row["Digest"] = digest;
   const std::string age = HumanDuration(NowUnixNanos() - image.created()) + " ago";
   row["CreatedSince"] = image.created() == 0 ? "N/A" : age;
-  row["CreatedAt"] = TimeText(image.created());
+  row["CreatedAt"] = GoTimeText(image.created());
   row["Size"] = HumanSize(image.size());
   row["VirtualSize"] = HumanSize(image.size());
   row["Containers"] = "N/A";
@@ -83,7 +83,12 @@ int ListImages(Session* session, const ImagesOptions& options) {
                               {"ID", "IMAGE ID"},
                               {"CreatedSince", "CREATED"},
                               {"Size", "SIZE"}},
-                  .more_headings = {{"Digest", "DIGEST"}, {"CreatedAt", "CREATED AT"}}};
+                  .more_headings = {{"Digest", "DIGEST"},
+                                    {"CreatedAt", "CREATED AT"},
+                                    {"Containers", "CONTAINERS"},
+                                    {"VirtualSize", "SIZE"},
+                                    {"SharedSize", "SHARED SIZE"},
+                                    {"UniqueSize", "UNIQUE SIZE"}}};
   if (options.digests) listing.columns.insert(listing.columns.begin() + 2, {"Digest", "DIGEST"});
   for (const Image& image : response.images()) AddRows(image, options, &listing);
   if (options.quiet) {
@@ -101,22 +106,26 @@ int ListImages(Session* session, const ImagesOptions& options) {
   return 0;
 }
 
-int RemoveImages(Session* session, const std::vector<std::string>& names, bool force,
-                 bool no_prune) {
+struct RemoveOptions {
+  bool force = false, no_prune = false;
+};
+
+int RemoveImages(Session* session, const std::vector<std::string>& names,
+                 const RemoveOptions& options) {
   int code = 0;
   for (const std::string& name : names) {
     ocid::v1::RemoveImageRequest request;
     request.set_image(name);
-    request.set_force(force);
-    request.set_no_prune(no_prune);
+    request.set_force(options.force);
+    request.set_no_prune(options.no_prune);
     ocid::v1::RemoveImageResponse response;
     grpc::ClientContext context;
     const Status status =
         session->Check(session->images().RemoveImage(&context, request, &response));
     if (!status.ok()) {
       // Forced, what is not there is no error.
-      const int failed = Fail(status);
-      if (!force || status.code() != StatusCode::kNotFound) code = failed;
+      const int failed = Fail(NotFoundHere(status));
+      if (!options.force || status.code() != StatusCode::kNotFound) code = failed;
       continue;
     }
     for (const auto& step : response.steps()) {
@@ -127,8 +136,12 @@ int RemoveImages(Session* session, const std::vector<std::string>& names, bool f
   return code;
 }
 
-int ShowHistory(Session* session, const std::string& name, const std::string& format, bool quiet,
-                bool no_trunc) {
+struct HistoryOptions {
+  std::string format;
+  bool quiet = false, no_trunc = false, human = true;
+};
+
+int ShowHistory(Session* session, const std::string& name, const HistoryOptions& options) {
   ocid::v1::GetImageRequest request;
   request.set_image(name);
   Image image;
@@ -145,19 +158,20 @@ int ShowHistory(Session* session, const std::string& name, const std::string& fo
     const auto& entry = image.history(i);
     OrderedJson row;
     const bool top = i == image.history_size() - 1;
-    row["ID"] = !top ? "<missing>" : no_trunc ? image.id() : ShortId(image.id());
-    row["CreatedSince"] = HumanDuration(NowUnixNanos() - entry.created()) + " ago";
-    row["CreatedAt"] = TimeText(entry.created());
+    row["ID"] = !top ? "<missing>" : options.no_trunc ? image.id() : ShortId(image.id());
+    row["CreatedAt"] = FormatRfc3339Seconds(entry.created());
+    row["CreatedSince"] = options.human ? HumanDuration(NowUnixNanos() - entry.created()) + " ago"
+                                        : FormatRfc3339Seconds(entry.created());
     std::string command = entry.created_by();
-    if (!no_trunc && command.size() > 45) command = command.substr(0, 44) + "…";
+    if (!options.no_trunc) command = Ellipsis(command, 45);
     row["CreatedBy"] = command;
-    row["Size"] = HumanSize(entry.size());
+    row["Size"] = options.human ? HumanSize(entry.size()) : std::to_string(entry.size());
     row["Comment"] = entry.comment();
-    if (quiet) fmt::print("{}\n", row["ID"].get<std::string>());
+    if (options.quiet) fmt::print("{}\n", row["ID"].get<std::string>());
     listing.rows.push_back(row);
   }
-  if (quiet) return 0;
-  const auto text = FormatListing(listing, format);
+  if (options.quiet) return 0;
+  const auto text = FormatListing(listing, options.format);
   if (!text.ok()) return Fail(text.status());
   fmt::print("{}", *text);
   return 0;
@@ -165,121 +179,117 @@ int ShowHistory(Session* session, const std::string& name, const std::string& fo
 
 }  // namespace
 
-int PullImage(Session* session, const std::string& typed, const std::string& platform, bool quiet,
-              FILE* out) {
-  const bool has_tag = typed.find('@') != std::string::npos ||
-                       typed.find(':', typed.find_last_of('/') + 1) != std::string::npos;
-  if (!has_tag && !quiet) fmt::print(out, "Using default tag: latest\n");
+bool HasTag(const std::string& reference) {
+  return reference.find('@') != std::string::npos ||
+         reference.find(':', reference.find_last_of('/') + 1) != std::string::npos;
+}
+
+StatusOr<ocid::v1::PullImageProgress::Result> PullImage(Session* session,
+                                                        const std::string& reference,
+                                                        const std::string& platform, bool quiet,
+                                                        FILE* out) {
   ocid::v1::PullImageRequest request;
-  request.set_reference(typed);
+  request.set_reference(reference);
   request.set_platform(platform);
   grpc::ClientContext context;
   const auto reader = session->images().PullImage(&context, request);
   ocid::v1::PullImageProgress event;
   PullProgress progress(quiet ? nullptr : out);
-  std::string familiar;
+  ocid::v1::PullImageProgress::Result result;
   while (reader->Read(&event)) {
     progress.Show(event);
-    if (event.has_result()) familiar = event.result().familiar_reference();
+    if (event.has_result()) result = event.result();
   }
   const Status status = session->Check(reader->Finish());
   progress.End();
-  if (!status.ok()) return Fail(status);
+  RETURN_IF_ERROR(status);
   if (!quiet) {
-    const auto& result = event.result();
     fmt::print(out, "Digest: {}\nStatus: {} {}\n", result.digest(),
                result.up_to_date() ? "Image is up to date for" : "Downloaded newer image for",
-               familiar);
+               result.familiar_reference());
   }
-  // docker.io is shown here, as in Docker.
-  fmt::print(out, "{}\n", quiet || out == stdout ? event.result().reference() : "");
+  return result;
+}
+
+namespace {
+
+struct PullOptions {
+  std::string platform;
+  bool quiet = false;
+};
+
+int RunPull(Session* session, const std::string& reference, const PullOptions& options) {
+  if (!HasTag(reference) && !options.quiet) fmt::print("Using default tag: latest\n");
+  const auto pulled = PullImage(session, reference, options.platform, options.quiet, stdout);
+  if (!pulled.ok()) return Fail(pulled.status());
+  fmt::print("{}\n", pulled->reference());
   return 0;
 }
 
-void AddImageCommands(CLI::App* app, Session* session) {
+int RunTag(Session* session, const std::string& source, const std::string& target) {
+  ocid::v1::TagImageRequest request;
+  request.set_source(source);
+  request.set_target(target);
+  ocid::v1::TagImageResponse response;
+  grpc::ClientContext context;
+  const Status status = session->Check(session->images().TagImage(&context, request, &response));
+  return status.ok() ? 0 : Fail(status);
+}
+
+void AddListing(Command* app, Session* session) {
+  auto options = std::make_shared<ImagesOptions>();
+  const bool group = app->name() == "image";
+  Command* images =
+      app->Add(group ? "ls" : "images", "[OPTIONS] [REPOSITORY[:TAG]]", "List images", {0, 1},
+               group ? std::vector<std::string>{"list"} : std::vector<std::string>{});
+  images->Flag("-a,--all", &options->all, "Show all images (default hides intermediate images)");
+  images->Flag("-q,--quiet", &options->quiet, "Only show image IDs");
+  images->Flag("--no-trunc", &options->no_trunc, "Don't truncate output");
+  images->Flag("--digests", &options->digests, "Show digests");
+  images->List("-f,--filter", &options->filters, "Filter output based on conditions provided",
+               CheckFilter);
+  images->Option("--format", &options->format, "Pretty-print images using a Go template");
+  images->run = [=] {
+    if (!images->words().empty()) options->reference = images->word(0);
+    return ListImages(session, *options);
+  };
+}
+
+}  // namespace
+
+void AddImageCommands(Command* app, Session* session) {
+  const bool group = app->name() == "image";
   {
-    struct Options {
-      std::string name, platform;
-      bool quiet = false;
-    };
-    auto options = std::make_shared<Options>();
-    CLI::App* pull = app->add_subcommand("pull", "Download an image from a registry");
-    pull->add_option("image", options->name, "NAME[:TAG|@DIGEST]")->required();
-    pull->add_option("--platform", options->platform, "Pull for this platform");
-    pull->add_flag("-q,--quiet", options->quiet, "Print only the reference");
-    pull->callback([=] {
-      session->run = [=] {
-        return PullImage(session, options->name, options->platform, options->quiet, stdout);
-      };
-    });
+    auto options = std::make_shared<PullOptions>();
+    Command* pull = app->Add("pull", "[OPTIONS] NAME[:TAG|@DIGEST]",
+                             "Pull an image or a repository from a registry", {1, 1});
+    pull->Option("--platform", &options->platform,
+                 "Set platform if server is multi-platform capable");
+    pull->Flag("-q,--quiet", &options->quiet, "Suppress verbose output");
+    pull->run = [=] { return RunPull(session, pull->word(0), *options); };
   }
+  AddListing(app, session);
   {
-    auto options = std::make_shared<ImagesOptions>();
-    for (const char* name : {"images", "ls"}) {
-      if (std::string(name) == "ls" && app->get_name() != "image") continue;
-      CLI::App* images = app->add_subcommand(name, "List images");
-      images->add_option("reference", options->reference, "REPOSITORY[:TAG]");
-      images->add_flag("-a,--all", options->all, "Show all images");
-      images->add_flag("-q,--quiet", options->quiet, "Only show image IDs");
-      images->add_flag("--no-trunc", options->no_trunc, "Don't truncate output");
-      images->add_flag("--digests", options->digests, "Show digests");
-      images->add_option("-f,--filter", options->filters, "Filter output")->allow_extra_args(false);
-      images->add_option("--format", options->format, "Format output with a template");
-      images->callback([=] { session->run = [=] { return ListImages(session, *options); }; });
-    }
+    auto options = std::make_shared<RemoveOptions>();
+    Command* rmi = app->Add(
+        group ? "rm" : "rmi", "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images",
+        {1, Arity::kAny}, group ? std::vector<std::string>{"remove"} : std::vector<std::string>{});
+    rmi->Flag("-f,--force", &options->force, "Force removal of the image");
+    rmi->Flag("--no-prune", &options->no_prune, "Do not delete untagged parents");
+    rmi->run = [=] { return RemoveImages(session, rmi->words(), *options); };
   }
+  Command* tag = app->Add("tag", "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+                          "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", {2, 2});
+  tag->run = [=] { return RunTag(session, tag->word(0), tag->word(1)); };
   {
-    struct Options {
-      std::vector<std::string> names;
-      bool force = false, no_prune = false;
-    };
-    auto options = std::make_shared<Options>();
-    CLI::App* rmi =
-        app->add_subcommand(app->get_name() == "image" ? "rm" : "rmi", "Remove one or more images");
-    rmi->add_option("image", options->names, "Images")->required();
-    rmi->add_flag("-f,--force", options->force, "Force removal of the image");
-    rmi->callback([=] {
-      session->run = [=] {
-        return RemoveImages(session, options->names, options->force, options->no_prune);
-      };
-    });
-  }
-  {
-    auto names = std::make_shared<std::pair<std::string, std::string>>();
-    CLI::App* tag =
-        app->add_subcommand("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE");
-    tag->add_option("source", names->first, "SOURCE_IMAGE[:TAG]")->required();
-    tag->add_option("target", names->second, "TARGET_IMAGE[:TAG]")->required();
-    tag->callback([=] {
-      session->run = [=] {
-        ocid::v1::TagImageRequest request;
-        request.set_source(names->first);
-        request.set_target(names->second);
-        ocid::v1::TagImageResponse response;
-        grpc::ClientContext context;
-        const Status status =
-            session->Check(session->images().TagImage(&context, request, &response));
-        return status.ok() ? 0 : Fail(status);
-      };
-    });
-  }
-  {
-    struct Options {
-      std::string name, format;
-      bool quiet = false, no_trunc = false;
-    };
-    auto options = std::make_shared<Options>();
-    CLI::App* history = app->add_subcommand("history", "Show the history of an image");
-    history->add_option("image", options->name, "IMAGE")->required();
-    history->add_option("--format", options->format, "Format output with a template");
-    history->add_flag("-q,--quiet", options->quiet, "Only show image IDs");
-    history->add_flag("--no-trunc", options->no_trunc, "Don't truncate output");
-    history->callback([=] {
-      session->run = [=] {
-        return ShowHistory(session, options->name, options->format, options->quiet,
-                           options->no_trunc);
-      };
-    });
+    auto options = std::make_shared<HistoryOptions>();
+    Command* history =
+        app->Add("history", "[OPTIONS] IMAGE", "Show the history of an image", {1, 1});
+    history->Option("--format", &options->format, "Pretty-print images using a Go template");
+    history->Flag("-q,--quiet", &options->quiet, "Only show numeric IDs");
+    history->Flag("--no-trunc", &options->no_trunc, "Don't truncate output");
+    history->Flag("-H,--human", &options->human, "Print sizes and dates in human readable format");
+    history->run = [=] { return ShowHistory(session, history->word(0), *options); };
   }
 }
 

@@ -2,6 +2,7 @@
 //
 // inspect: containers and images as Docker's API shows them.
 #include <algorithm>
+#include <map>
 
 #include "ctl/commands/commands.h"
 #include "ctl/output/template.h"
@@ -55,11 +56,13 @@ OrderedJson StateOf(const ContainerState& state) {
 }
 
 OrderedJson BindingsOf(const google::protobuf::RepeatedPtrField<ocid::v1::PortBinding>& bindings) {
-  OrderedJson object = OrderedJson::object();
+  std::map<std::string, OrderedJson> sorted;  // as encoding/json does with Go's map
   for (const auto& binding : bindings) {
-    object[binding.container_port()].push_back(
+    sorted[binding.container_port()].push_back(
         {{"HostIp", binding.host_ip()}, {"HostPort", binding.host_port()}});
   }
+  OrderedJson object = OrderedJson::object();
+  for (const auto& [port, list] : sorted) object[port] = list;
   return object;
 }
 
@@ -289,14 +292,19 @@ OrderedJson ContainerJson(const Container& record) {
   return o;
 }
 
-OrderedJson ImageJson(const Image& image) {
+OrderedJson ImageConfigOf(const Image& image) {
   OrderedJson config;
+  config["Hostname"] = "";
+  config["Domainname"] = "";
   config["User"] = image.config().user();
+  for (const char* no : {"AttachStdin", "AttachStdout", "AttachStderr"}) config[no] = false;
   if (image.config().exposed_ports_size() > 0) {
     config["ExposedPorts"] = SetOrNull(image.config().exposed_ports());
   }
+  for (const char* no : {"Tty", "OpenStdin", "StdinOnce"}) config[no] = false;
   config["Env"] = ListOf(image.config().env());
   config["Cmd"] = ListOrNull(image.config().cmd());
+  config["Image"] = "";
   config["Volumes"] = SetOrNull(image.config().volumes());
   config["WorkingDir"] = image.config().working_dir();
   config["Entrypoint"] = ListOrNull(image.config().entrypoint());
@@ -304,6 +312,28 @@ OrderedJson ImageJson(const Image& image) {
   config["Labels"] =
       image.config().labels().empty() ? OrderedJson() : MapOf(image.config().labels());
   if (!image.config().stop_signal().empty()) config["StopSignal"] = image.config().stop_signal();
+  return config;
+}
+
+// Of the container that an image was committed from. Images are only pulled here, and the daemon
+// keeps no such record of them: as Docker shows one that was built without.
+OrderedJson NoContainerConfig() {
+  OrderedJson config;
+  for (const char* key : {"Hostname", "Domainname", "User"}) config[key] = "";
+  for (const char* key :
+       {"AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"}) {
+    config[key] = false;
+  }
+  config["Env"] = nullptr;
+  config["Cmd"] = nullptr;
+  config["Image"] = "";
+  config["Volumes"] = nullptr;
+  config["WorkingDir"] = "";
+  for (const char* key : {"Entrypoint", "OnBuild", "Labels"}) config[key] = nullptr;
+  return config;
+}
+
+OrderedJson ImageJson(const Image& image) {
   std::string lower;
   for (int i = image.layer_folders_size() - 2; i >= 0; --i) {
     lower += (lower.empty() ? "" : ":") + image.layer_folders(i);
@@ -320,13 +350,16 @@ OrderedJson ImageJson(const Image& image) {
   o["Parent"] = image.parent();
   o["Comment"] = image.comment();
   o["Created"] = TimeText(image.created());
+  o["Container"] = "";
+  o["ContainerConfig"] = NoContainerConfig();
   o["DockerVersion"] = image.docker_version();
   o["Author"] = image.author();
-  o["Config"] = config;
+  o["Config"] = ImageConfigOf(image);
   o["Architecture"] = image.architecture();
   if (!image.variant().empty()) o["Variant"] = image.variant();
   o["Os"] = image.os();
   o["Size"] = image.size();
+  o["VirtualSize"] = image.size();
   o["GraphDriver"] = {{"Data", data}, {"Name", "overlay2"}};
   o["RootFS"] = {{"Type", "layers"}, {"Layers", ListOf(image.diff_ids())}};
   o["Metadata"] = {{"LastTagTime", TimeText(image.last_tagged())}};
@@ -359,7 +392,7 @@ StatusOr<OrderedJson> InspectOne(Session* session, const std::string& name,
   grpc::ClientContext context;
   const Status status = session->Check(session->images().GetImage(&context, request, &image));
   if (status.ok()) return ImageJson(image);
-  if (status.code() == StatusCode::kUnavailable) return status;
+  if (status.code() != StatusCode::kNotFound) return status;
   return NotFound("Error: No such {}: {}", options.type.empty() ? "object" : options.type, name);
 }
 
@@ -392,14 +425,30 @@ int RunInspect(Session* session, const InspectOptions& options) {
 
 }  // namespace
 
-void AddInspectCommand(CLI::App* app, Session* session) {
+void AddInspectCommand(Command* app, Session* session) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App* inspect = app->add_subcommand("inspect", "Return low-level information on objects");
-  inspect->add_option("name", options->names, "NAME|ID [NAME|ID...]")->required();
-  inspect->add_option("-f,--format", options->format, "Format output with a template, or 'json'");
-  inspect->add_option("--type", options->type, "Only objects of this type");
-  inspect->add_flag("-s,--size", options->size, "Display total file sizes of containers");
-  inspect->callback([=] { session->run = [=] { return RunInspect(session, *options); }; });
+  const bool image = app->name() == "image";
+  const bool container = app->name() == "container";
+  const char* usage = image       ? "[OPTIONS] IMAGE [IMAGE...]"
+                      : container ? "[OPTIONS] CONTAINER [CONTAINER...]"
+                                  : "[OPTIONS] NAME|ID [NAME|ID...]";
+  const char* about = image       ? "Display detailed information on one or more images"
+                      : container ? "Display detailed information on one or more containers"
+                                  : "Return low-level information on objects";
+  Command* inspect = app->Add("inspect", usage, about, {1, Arity::kAny});
+  inspect->Option("-f,--format", &options->format, "Format the output using the given Go template");
+  if (!image) {
+    inspect->Flag("-s,--size", &options->size, "Display total file sizes of containers");
+  }
+  if (image || container) {
+    options->type = app->name();
+  } else {
+    inspect->Option("--type", &options->type, "Return JSON for specified type");
+  }
+  inspect->run = [=] {
+    options->names = inspect->words();
+    return RunInspect(session, *options);
+  };
 }
 
 }  // namespace ocirun::ctl

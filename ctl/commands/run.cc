@@ -17,13 +17,7 @@ struct Created {
   int code = 0;  // not 0: failed, told already
 };
 
-int FailRun(const std::string& verb, const std::string& text, int code) {
-  return FailHere(
-      fmt::format("ocictl: {}\n\nRun 'ocictl {} --help' for more information", text, verb), code);
-}
-
-int ExitCodeOf(const Status& status) {
-  const std::string text = MessageOf(status);
+int ExitCodeOf(const std::string& text) {
   const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
   if (has("executable file not found") || has("no such file or directory") ||
       has("No such file or directory")) {
@@ -34,55 +28,76 @@ int ExitCodeOf(const Status& status) {
              : kDaemonError;
 }
 
+// "ocictl: TEXT." and where to read on.
+int FailRun(const Command& command, const std::string& text) {
+  const std::string end = text.ends_with('.') ? "" : ".";
+  return FailHere(fmt::format("ocictl: {}{}\nSee '{} --help'.", text, end, command.path()),
+                  kDaemonError);
+}
+
+int FailStart(const Status& status) {
+  const std::string text = MessageOf(status);
+  return FailHere(fmt::format("ocictl: {}{}", text, text.ends_with('.') ? "" : "."),
+                  ExitCodeOf(text));
+}
+
 Status TryCreate(Session* session, const ocid::v1::CreateContainerRequest& request,
                  ocid::v1::CreateContainerResponse* response) {
   grpc::ClientContext context;
   return session->Check(session->containers().CreateContainer(&context, request, response));
 }
 
-Created Create(Session* session, const std::string& verb, const CLI::App& command,
-               const RunOptions& options) {
-  const auto request = BuildCreateRequest(command, options);
-  if (!request.ok()) return {.code = FailRun(verb, MessageOf(request.status()), kDaemonError)};
-  if (options.pull != "always" && options.pull != "missing" && options.pull != "never") {
-    return {.code = FailRun(verb,
-                            fmt::format("invalid pull option: '{}': must be one of \"always\", "
-                                        "\"missing\" or \"never\"",
-                                        options.pull),
-                            kDaemonError)};
-  }
-  if (!options.cidfile.empty() && PathExists(options.cidfile)) {
-    return {.code = FailRun(verb,
-                            fmt::format("container ID file found, make sure the other container "
-                                        "isn't running or delete {}",
-                                        options.cidfile),
-                            kDaemonError)};
-  }
+Status PullFor(Session* session, const RunOptions& options) {
+  return PullImage(session, options.words[0], options.platform, options.quiet, stderr).status();
+}
+
+// Creates it, after a pull where the image is missing or --pull asks for it.
+StatusOr<ocid::v1::CreateContainerResponse> CreateOrPull(
+    Session* session, const ocid::v1::CreateContainerRequest& request, const RunOptions& options) {
   const std::string& image = options.words[0];
-  const auto pull = [&] {
-    return PullImage(session, image, options.platform, options.quiet, stderr) == 0;
-  };
-  if (options.pull == "always" && !pull()) return {.code = kDaemonError};
+  if (options.pull == "always") RETURN_IF_ERROR(PullFor(session, options));
   ocid::v1::CreateContainerResponse response;
-  Status status = TryCreate(session, *request, &response);
+  const Status status = TryCreate(session, request, &response);
   const bool missing = status.code() == StatusCode::kNotFound &&
                        MessageOf(status).find("No such image") != std::string::npos;
-  if (missing && options.pull == "missing") {
-    const bool tagged = image.find(':', image.find_last_of('/') + 1) != std::string::npos ||
-                        image.find('@') != std::string::npos;
-    fmt::print(stderr, "Unable to find image '{}' locally\n", tagged ? image : image + ":latest");
-    if (!pull()) return {.code = FailRun(verb, "the image could not be pulled", kDaemonError)};
-    status = TryCreate(session, *request, &response);
+  if (!missing || options.pull != "missing") {
+    RETURN_IF_ERROR(status);
+    return response;
   }
-  if (!status.ok()) return {.code = FailRun(verb, MessageOf(status), kDaemonError)};
-  for (const std::string& warning : response.warnings()) {
+  fmt::print(stderr, "Unable to find image '{}' locally\n",
+             HasTag(image) ? image : image + ":latest");
+  RETURN_IF_ERROR(PullFor(session, options));
+  RETURN_IF_ERROR(TryCreate(session, request, &response));
+  return response;
+}
+
+// Errors of the words are told in both commands in the same way, those of the daemon are not.
+Created Create(Session* session, const Command& command, const RunOptions& options) {
+  const auto request = BuildCreateRequest(command, options);
+  if (!request.ok()) return {.code = FailRun(command, MessageOf(request.status()))};
+  if (options.pull != "always" && options.pull != "missing" && options.pull != "never") {
+    return {.code = FailRun(command, fmt::format("invalid pull option: '{}': must be one of "
+                                                 "\"always\", \"missing\" or \"never\"",
+                                                 options.pull))};
+  }
+  if (!options.cidfile.empty() && PathExists(options.cidfile)) {
+    return {.code = FailRun(command, fmt::format("container ID file found, make sure the other "
+                                                 "container isn't running or delete {}",
+                                                 options.cidfile))};
+  }
+  const auto response = CreateOrPull(session, *request, options);
+  if (!response.ok()) {
+    return {.code = command.name() == "create" ? Fail(response.status())
+                                               : FailRun(command, MessageOf(response.status()))};
+  }
+  for (const std::string& warning : response->warnings()) {
     fmt::print(stderr, "WARNING: {}\n", warning);
   }
   if (!options.cidfile.empty()) {
-    const Status written = WriteFile(options.cidfile, response.id());
-    if (!written.ok()) return {.code = FailRun(verb, MessageOf(written), kDaemonError)};
+    const Status written = WriteFile(options.cidfile, response->id());
+    if (!written.ok()) return {.code = FailRun(command, MessageOf(written))};
   }
-  return {.id = response.id()};
+  return {.id = response->id()};
 }
 
 Status StartContainer(Session* session, const std::string& id) {
@@ -93,66 +108,68 @@ Status StartContainer(Session* session, const std::string& id) {
   return session->Check(session->containers().StartContainer(&context, request, &response));
 }
 
-int Run(Session* session, const CLI::App& command, const RunOptions& options) {
-  if (options.interactive && options.tty && !options.detach && isatty(0) == 0) {
+int RunDetached(Session* session, const std::string& id) {
+  const Status status = StartContainer(session, id);
+  if (!status.ok()) return FailStart(status);
+  fmt::print("{}\n", id);
+  return 0;
+}
+
+int Run(Session* session, const Command& command, const RunOptions& options) {
+  if (options.detach && !options.attach.empty()) {
+    return FailHere("Conflicting options: -a and -d");
+  }
+  const bool input = options.Attaches("stdin");
+  if (input && options.tty && !options.detach && isatty(0) == 0) {
     return FailHere("the input device is not a TTY");
   }
-  const Created created = Create(session, "run", command, options);
+  SignalThread signals;
+  const Created created = Create(session, command, options);
   if (created.code != 0) return created.code;
-  if (options.detach) {
-    const Status status = StartContainer(session, created.id);
-    if (!status.ok()) return FailRun("run", MessageOf(status), ExitCodeOf(status));
-    fmt::print("{}\n", created.id);
-    return 0;
-  }
-  ExitWaiter waiter(session, created.id, 0, options.remove);
+  if (options.detach) return RunDetached(session, created.id);
+  const bool output = options.Attaches("stdout");
+  const bool errors = options.Attaches("stderr");
+  ExitWaiter waiter(session, {.id = created.id,
+                              .removed = options.remove,
+                              .restarts = !options.restart.empty() && options.restart != "no"});
   Status status;
   const StreamEnd end = AttachStreams(
       session, created.id,
-      {.input = options.interactive,
+      {.input = input,
+       .output = output,
+       .errors = errors,
        .tty = options.tty,
-       .proxy_signals = options.sig_proxy && !options.tty,
-       .detach_keys = options.detach_keys},
+       .proxy_signals = options.sig_proxy,
+       .detach_keys = options.detach_keys,
+       .signals = &signals},
       [&] { return StartContainer(session, created.id); }, &status);
   if (end != StreamEnd::kEnded) waiter.Cancel();
-  if (end == StreamEnd::kFailed) return FailRun("run", MessageOf(status), ExitCodeOf(status));
+  if (end == StreamEnd::kFailed) return FailStart(status);
+  // With neither output there is nothing to see but which container it was.
+  if (!output && !errors) fmt::print("{}\n", created.id);
   if (end == StreamEnd::kDetached) return 0;
   const auto code = waiter.Wait();
-  return code.ok() ? *code : FailRun("run", MessageOf(code.status()), kDaemonError);
+  if (!code.ok()) return FailStart(code.status());
+  return *code;
 }
 
 }  // namespace
 
-void AddRunCommands(CLI::App* app, Session* session) {
+void AddRunCommands(Command* app, Session* session) {
+  const char* usage = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
   for (const bool starts : {true, false}) {
     auto options = std::make_shared<RunOptions>();
-    const std::string verb = starts ? "run" : "create";
-    CLI::App* command = app->add_subcommand(
-        verb, starts ? "Create and run a new container from an image" : "Create a new container");
-    command->set_help_flag("--help", "Print this help");
-    command->footer("IMAGE [COMMAND] [ARG...]");
-    AddRunOptions(command, options);
-    command->callback([=] {
-      options->words = command->remaining();
-      session->run = [=]() -> int {
-        if (options->words.empty()) {
-          return FailHere(fmt::format("\"ocictl {}\" requires at least 1 argument.\nSee 'ocictl {} "
-                                      "--help'.",
-                                      verb, verb),
-                          kDaemonError);
-        }
-        if (options->words[0].starts_with('-')) {
-          return FailHere(
-              fmt::format("unknown flag: {}\nSee 'ocictl {} --help'.", options->words[0], verb),
-              kDaemonError);
-        }
-        if (starts) return Run(session, *command, *options);
-        const Created created = Create(session, verb, *command, *options);
-        if (created.code != 0) return 1;
-        fmt::print("{}\n", created.id);
-        return 0;
-      };
-    });
+    Command* command = app->Add(
+        starts ? "run" : "create", usage,
+        starts ? "Run a command in a new container" : "Create a new container", {1, Arity::kAny});
+    AddRunOptions(command, options.get(), starts);
+    command->run = [=] {
+      options->words = command->words();
+      if (starts) return Run(session, *command, *options);
+      const Created created = Create(session, *command, *options);
+      if (created.code == 0) fmt::print("{}\n", created.id);
+      return created.code;
+    };
   }
 }
 

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctl/commands/run_options.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
 
@@ -27,11 +32,15 @@ std::vector<std::string> Split(const std::string& text, char separator) {
   return parts;
 }
 
-// Lines NAME=VALUE or NAME (from our environment) of --env-file and --label-file.
+// Lines NAME=VALUE or NAME of --env-file and --label-file.
 Status AddFileLines(const std::vector<std::string>& files, std::vector<std::string>* words) {
   for (const std::string& file : files) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
-    std::istringstream lines(text);
+    const auto text = ReadFile(file);
+    if (!text.ok() && ErrnoOf(text.status()) == ENOENT) {
+      return NotFound("open {}: no such file or directory", file);
+    }
+    RETURN_IF_ERROR(text.status());
+    std::istringstream lines(*text);
     for (std::string line; std::getline(lines, line);) {
       const size_t begin = line.find_first_not_of(" \t");
       if (begin != std::string::npos && line[begin] != '#') words->push_back(line.substr(begin));
@@ -40,63 +49,166 @@ Status AddFileLines(const std::vector<std::string>& files, std::vector<std::stri
   return absl::OkStatus();
 }
 
-Status AddEnv(const RunOptions& options, ContainerConfig* config) {
-  std::vector<std::string> words;
-  RETURN_IF_ERROR(AddFileLines(options.env_files, &words));
-  words.insert(words.end(), options.env.begin(), options.env.end());
-  for (const std::string& word : words) {
-    if (word.empty() || word[0] == '=') {
-      return InvalidArgument(
-          "invalid argument \"{}\" for \"-e, --env\" flag: invalid environment "
-          "variable: {}",
-          word, word);
+bool IsAddress(const std::string& text) {
+  std::array<unsigned char, sizeof(in6_addr)> address{};
+  return inet_pton(AF_INET, text.c_str(), address.data()) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), address.data()) == 1;
+}
+
+Status CheckAddress(const std::string& text) {
+  if (IsAddress(text)) return absl::OkStatus();
+  return InvalidArgument("{} is not an ip address", text);
+}
+
+// Labels of letters, digits and inner dashes, with a letter somewhere; "." is no search at all.
+Status CheckSearchDomain(const std::string& text) {
+  const auto alnum = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  const std::string name = text.ends_with('.') ? text.substr(0, text.size() - 1) : text;
+  bool letter = false;
+  bool good = !name.empty();
+  for (const std::string& label : Split(name, '.')) {
+    good = good && !label.empty() && alnum(label.front()) && alnum(label.back());
+    for (const char c : label) {
+      good = good && (alnum(c) || c == '-');
+      letter = letter || std::isalpha(static_cast<unsigned char>(c)) != 0;
     }
-    if (word.find('=') != std::string::npos) {
-      config->add_env(word);
-    } else if (const char* value = std::getenv(word.c_str()); value != nullptr) {
-      config->add_env(word + "=" + value);
-    }
+  }
+  if (text == "." || (good && letter)) return absl::OkStatus();
+  return InvalidArgument("{} is not a valid domain", text);
+}
+
+// NAME:ADDRESS; the address may have colons.
+Status CheckExtraHost(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos || colon == 0) {
+    return InvalidArgument("bad format for add-host: \"{}\"", text);
+  }
+  const std::string address = text.substr(colon + 1);
+  if (address == "host-gateway" || IsAddress(address)) return absl::OkStatus();
+  return InvalidArgument("invalid IP address in add-host: \"{}\"", address);
+}
+
+Status CheckLabel(const std::string& text) {
+  if (!text.empty() && text[0] != '=') return absl::OkStatus();
+  return InvalidArgument("invalid label '{}': empty name", text);
+}
+
+// Those that belong to a namespace of the container's own.
+Status CheckSysctl(const std::string& text) {
+  constexpr std::array kWhole = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
+                                 "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
+                                 "kernel.shmmni", "kernel.shm_rmid_forced"};
+  const std::string name = text.substr(0, text.find('='));
+  const bool known = std::find(kWhole.begin(), kWhole.end(), name) != kWhole.end() ||
+                     name.starts_with("net.") || name.starts_with("fs.mqueue.");
+  if (known && name.size() < text.size()) return absl::OkStatus();
+  return InvalidArgument("sysctl '{}' is not whitelisted", text);
+}
+
+Status CheckStream(const std::string& text) {
+  std::string lower = text;
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (lower == "stdin" || lower == "stdout" || lower == "stderr") return absl::OkStatus();
+  return InvalidArgument("valid streams are STDIN, STDOUT and STDERR");
+}
+
+StatusOr<int> ParsePort(const std::string& text) {
+  int value = -1;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ptr != text.data() + text.size() || result.ec == std::errc::invalid_argument ||
+      value < 0) {
+    return InvalidArgument("strconv.ParseUint: parsing \"{}\": invalid syntax", text);
+  }
+  if (value > 65535 || result.ec != std::errc()) {
+    return InvalidArgument("strconv.ParseUint: parsing \"{}\": value out of range", text);
+  }
+  return value;
+}
+
+struct PortRange {
+  int first = 0;
+  int last = 0;
+  [[nodiscard]] int size() const { return last - first + 1; }
+};
+
+// "80", "8000-8010"
+StatusOr<PortRange> ParsePorts(const std::string& text) {
+  const size_t dash = text.find('-');
+  PortRange range;
+  ASSIGN_OR_RETURN(range.first, ParsePort(text.substr(0, dash)));
+  range.last = range.first;
+  if (dash != std::string::npos) {
+    ASSIGN_OR_RETURN(range.last, ParsePort(text.substr(dash + 1)));
+  }
+  if (range.last < range.first) {
+    return InvalidArgument("Invalid range specified for the Port: {}", text);
+  }
+  return range;
+}
+
+// 80, 8000-8010, either with /PROTO
+Status AddExpose(const std::string& text, ContainerConfig* config) {
+  if (text.find(':') != std::string::npos) {
+    return InvalidArgument("invalid port format for --expose: {}", text);
+  }
+  const size_t slash = text.find('/');
+  const std::string protocol = slash == std::string::npos ? "tcp" : text.substr(slash + 1);
+  const auto range = ParsePorts(text.substr(0, slash));
+  if (!range.ok()) {
+    return InvalidArgument("invalid range format for --expose: {}, error: {}", text,
+                           MessageOf(range.status()));
+  }
+  for (int port = range->first; port <= range->last; ++port) {
+    config->add_exposed_ports(fmt::format("{}/{}", port, protocol));
   }
   return absl::OkStatus();
 }
 
-// [IP:][HOST[-END]:]CONTAINER[-END][/PROTO]
+// [IP:][HOST[-END]:]CONTAINER[-END][/PROTO]; an IPv6 address stands in brackets.
 Status AddPublish(const std::string& text, ContainerConfig* config, HostConfig* host) {
   const size_t slash = text.find('/');
   const std::string protocol = slash == std::string::npos ? "tcp" : text.substr(slash + 1);
-  const std::vector<std::string> parts = Split(text.substr(0, slash), ':');
-  const auto bad = [&](const char* what) {
-    return InvalidArgument("invalid argument \"{}\" for \"-p, --publish\" flag: {}: {}", text, what,
-                           parts.back());
-  };
-  if (parts.size() > 3 || parts.back().empty()) return bad("invalid containerPort");
-  const std::string host_port = parts.size() > 1 ? parts[parts.size() - 2] : "";
-  const auto range = [](const std::string& word) -> std::pair<int, int> {
-    const size_t dash = word.find('-');
-    const auto number = [](const std::string& digits) {
-      int value = -1;
-      const auto r = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      return r.ptr == digits.data() + digits.size() && value <= 65535 ? value : -1;
-    };
-    const int first = number(word.substr(0, dash));
-    return {first, dash == std::string::npos ? first : number(word.substr(dash + 1))};
-  };
-  const auto [first, last] = range(parts.back());
-  if (first <= 0 || last < first) return bad("invalid containerPort");
-  std::pair<int, int> on_host = {0, 0};
-  if (!host_port.empty()) on_host = range(host_port);
-  if (on_host.first < 0 || on_host.second < on_host.first) return bad("invalid hostPort");
-  const bool one_to_one = on_host.second - on_host.first == last - first;
-  if (!host_port.empty() && !one_to_one && first != last) {
-    return bad("invalid ranges specified for container and host Ports");
+  if (protocol != "tcp" && protocol != "udp" && protocol != "sctp") {
+    return InvalidArgument("Invalid proto: {}", protocol);
   }
-  for (int port = first; port <= last; ++port) {
+  std::string rest = text.substr(0, slash);
+  const std::string container = rest.substr(rest.rfind(':') + 1);
+  rest.resize(rest.size() - container.size() - (rest.size() > container.size() ? 1 : 0));
+  const size_t colon = rest.rfind(':');
+  const bool bracketed = rest.ends_with(']');  // an address and no port of the host
+  const std::string host_port =
+      bracketed ? "" : rest.substr(colon == std::string::npos ? 0 : colon + 1);
+  std::string address = bracketed ? rest : colon == std::string::npos ? "" : rest.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) {
+    address = address.substr(1, address.size() - 2);
+  }
+  if (!address.empty() && !IsAddress(address)) {
+    return InvalidArgument("Invalid ip address: {}", address);
+  }
+  if (container.empty()) return InvalidArgument("No port specified: {}<empty>", text);
+  const auto inside = ParsePorts(container);
+  if (!inside.ok() || inside->first == 0) {
+    return InvalidArgument("Invalid containerPort: {}", container);
+  }
+  PortRange outside;
+  if (!host_port.empty()) {
+    const auto range = ParsePorts(host_port);
+    if (!range.ok()) return InvalidArgument("Invalid hostPort: {}", host_port);
+    outside = *range;
+  }
+  const bool one_to_one = outside.size() == inside->size();
+  if (!host_port.empty() && !one_to_one && inside->size() != 1) {
+    return InvalidArgument("Invalid ranges specified for container and host Ports: {} and {}",
+                           container, host_port);
+  }
+  for (int port = inside->first; port <= inside->last; ++port) {
     auto* binding = host->add_port_bindings();
     binding->set_container_port(fmt::format("{}/{}", port, protocol));
     config->add_exposed_ports(binding->container_port());
-    if (parts.size() == 3) binding->set_host_ip(parts[0]);
+    binding->set_host_ip(address);
     if (host_port.empty()) continue;
-    binding->set_host_port(one_to_one ? std::to_string(on_host.first + port - first) : host_port);
+    binding->set_host_port(one_to_one ? std::to_string(outside.first + port - inside->first)
+                                      : host_port);
   }
   return absl::OkStatus();
 }
@@ -154,14 +266,10 @@ Status AddMount(const std::string& text, HostConfig* host) {
     } else if (key == "tmpfs-mode") {
       mount->add_options("mode=" + value);
     } else {
-      return InvalidArgument("invalid argument \"{}\" for \"--mount\" flag: unexpected key '{}'",
-                             text, key);
+      return InvalidArgument("unexpected key '{}' in '{}'", key, word);
     }
   }
-  if (mount->target().empty()) {
-    return InvalidArgument("invalid argument \"{}\" for \"--mount\" flag: target is required",
-                           text);
-  }
+  if (mount->target().empty()) return InvalidArgument("target is required");
   return absl::OkStatus();
 }
 
@@ -174,17 +282,24 @@ void AddTmpfs(const std::string& text, HostConfig* host) {
   for (const std::string& word : Split(text.substr(colon + 1), ',')) mount->add_options(word);
 }
 
+// NAME=SOFT[:HARD]
 Status AddUlimit(const std::string& text, HostConfig* host) {
   const size_t equals = text.find('=');
   const std::vector<std::string> values =
       Split(equals == std::string::npos ? "" : text.substr(equals + 1), ':');
+  if (equals == std::string::npos || values.size() > 2) {
+    return InvalidArgument("invalid ulimit argument: {}", text);
+  }
   auto* limit = host->add_ulimits();
   limit->set_name(text.substr(0, equals));
-  char* end = nullptr;
-  limit->set_soft(std::strtoll(values[0].c_str(), &end, 10));
-  if (values[0].empty() || *end != '\0')
-    return InvalidArgument("invalid ulimit argument: {}", text);
-  limit->set_hard(values.size() > 1 ? std::strtoll(values[1].c_str(), nullptr, 10) : limit->soft());
+  ASSIGN_OR_RETURN(const int64_t soft, ParseInt(values[0]));
+  ASSIGN_OR_RETURN(const int64_t hard, ParseInt(values.back()));
+  limit->set_soft(soft);
+  limit->set_hard(hard);
+  if (hard != -1 && (soft == -1 || soft > hard)) {
+    return InvalidArgument("ulimit soft limit must be less than or equal to hard limit: {} > {}",
+                           soft, hard);
+  }
   return absl::OkStatus();
 }
 
@@ -192,24 +307,49 @@ Status AddRestart(const std::string& text, HostConfig* host) {
   const size_t colon = text.find(':');
   const std::string name = text.substr(0, colon);
   if (name != "no" && name != "always" && name != "unless-stopped" && name != "on-failure") {
-    return InvalidArgument(
-        "invalid restart policy: unknown policy '{}'; use one of 'no', 'always', "
-        "'on-failure', or 'unless-stopped'",
-        name);
+    return InvalidArgument("invalid restart policy '{}'", name);
+  }
+  if (host->auto_remove() && name != "no") {
+    return InvalidArgument("Conflicting options: --restart and --rm");
   }
   host->mutable_restart_policy()->set_name(name);
-  if (colon != std::string::npos) {
-    host->mutable_restart_policy()->set_maximum_retry_count(
-        static_cast<uint32_t>(std::strtoul(text.c_str() + colon + 1, nullptr, 10)));
+  if (colon == std::string::npos) return absl::OkStatus();
+  const auto count = ParseInt(text.substr(colon + 1));
+  if (!count.ok()) return InvalidArgument("maximum retry count must be an integer");
+  if (name != "on-failure") {
+    return InvalidArgument("maximum retry count cannot be used with restart policy '{}'", name);
   }
+  if (*count < 0) return InvalidArgument("maximum retry count cannot be negative");
+  host->mutable_restart_policy()->set_maximum_retry_count(static_cast<uint32_t>(*count));
   return absl::OkStatus();
 }
 
-Status SetBytes(const std::string& text, const std::function<void(int64_t)>& set) {
-  if (text.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(text));
-  set(bytes);
+// -1 only where there is a meaning to it.
+SetValue Bytes(int64_t* target, bool unlimited = false) {
+  return [=](const std::string& text) -> Status {
+    ASSIGN_OR_RETURN(*target, ParseBytes(text));
+    if (*target < 0 && !unlimited) return InvalidArgument("invalid size: '{}'", text);
+    return absl::OkStatus();
+  };
+}
+
+Status SetCpus(const std::string& text, int64_t* nano_cpus) {
+  char* end = nullptr;
+  const double cpus = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !std::isfinite(cpus)) {
+    return InvalidArgument("failed to parse {} as a rational number", text);
+  }
+  *nano_cpus = std::llround(cpus * 1e9);
   return absl::OkStatus();
+}
+
+// What `add` finds wrong, before anything is made; the values are added when all is known.
+template <typename Add>
+SetValue CheckedBy(Add add) {
+  return [add](const std::string& text) {
+    HostConfig scratch;
+    return add(text, &scratch);
+  };
 }
 
 template <typename Map>
@@ -220,7 +360,7 @@ void AddPairs(const std::vector<std::string>& words, Map* map) {
   }
 }
 
-Status FillConfig(const CLI::App& command, const RunOptions& options, ContainerConfig* config) {
+Status FillConfig(const Command& command, const RunOptions& options, ContainerConfig* config) {
   config->set_image(options.words[0]);
   config->mutable_cmd()->Add(options.words.begin() + 1, options.words.end());
   config->set_hostname(options.hostname);
@@ -229,27 +369,28 @@ Status FillConfig(const CLI::App& command, const RunOptions& options, ContainerC
   config->set_working_dir(options.workdir);
   config->set_tty(options.tty);
   config->set_open_stdin(options.interactive);
-  config->set_stdin_once(options.interactive && !options.detach);
-  config->set_attach_stdin(options.interactive && !options.detach);
-  config->set_attach_stdout(!options.detach);
-  config->set_attach_stderr(!options.detach);
+  const bool stdin_attached = options.Attaches("stdin") && !options.detach;
+  config->set_stdin_once(stdin_attached);
+  config->set_attach_stdin(stdin_attached);
+  config->set_attach_stdout(options.Attaches("stdout") && !options.detach);
+  config->set_attach_stderr(options.Attaches("stderr") && !options.detach);
   config->set_stop_signal(options.stop_signal);
-  if (command.count("--stop-timeout") > 0) config->set_stop_timeout_seconds(options.stop_timeout);
-  if (command.count("--entrypoint") > 0) {
+  if (command.Given("stop-timeout")) config->set_stop_timeout_seconds(options.stop_timeout);
+  if (command.Given("entrypoint")) {
     config->set_entrypoint_set(true);
     if (!options.entrypoint.empty()) config->add_entrypoint(options.entrypoint);
   }
-  for (const std::string& port : options.expose) {
-    config->add_exposed_ports(port.find('/') == std::string::npos ? port + "/tcp" : port);
-  }
+  for (const std::string& port : options.expose) RETURN_IF_ERROR(AddExpose(port, config));
   std::vector<std::string> labels;
   RETURN_IF_ERROR(AddFileLines(options.label_files, &labels));
   labels.insert(labels.end(), options.labels.begin(), options.labels.end());
   AddPairs(labels, config->mutable_labels());
-  return AddEnv(options, config);
+  ASSIGN_OR_RETURN(const std::vector<std::string> env, ReadEnv(options.env_files, options.env));
+  config->mutable_env()->Add(env.begin(), env.end());
+  return absl::OkStatus();
 }
 
-Status FillHost(const CLI::App& command, const RunOptions& options, ContainerConfig* config,
+Status FillHost(const Command& command, const RunOptions& options, ContainerConfig* config,
                 HostConfig* host) {
   const auto copy = [](const std::vector<std::string>& from, auto* to) {
     to->Add(from.begin(), from.end());
@@ -286,26 +427,25 @@ Status FillHost(const CLI::App& command, const RunOptions& options, ContainerCon
   host->set_cpuset_mems(options.cpuset_mems);
   host->set_oom_score_adj(options.oom_score_adj);
   host->set_oom_kill_disable(options.oom_kill_disable);
-  host->set_blkio_weight(options.blkio_weight);
-  if (command.count("--pids-limit") > 0) host->set_pids_limit(options.pids_limit);
-  if (command.count("--memory-swappiness") > 0) {
-    host->set_memory_swappiness(options.memory_swappiness);
+  if (options.blkio_weight < 0 || options.blkio_weight > 65535) {
+    return InvalidArgument(
+        "invalid argument \"{}\" for \"--blkio-weight\" flag: value out of range",
+        options.blkio_weight);
   }
-  if (!options.cpus.empty()) {
-    char* end = nullptr;
-    const double cpus = std::strtod(options.cpus.c_str(), &end);
-    if (*end != '\0' || cpus <= 0) {
-      return InvalidArgument("invalid argument \"{}\" for \"--cpus\" flag: not a number of CPUs",
-                             options.cpus);
-    }
-    host->set_nano_cpus(static_cast<int64_t>(cpus * 1e9));
+  host->set_blkio_weight(static_cast<uint32_t>(options.blkio_weight));
+  if (command.Given("pids-limit")) host->set_pids_limit(options.pids_limit);
+  if (options.memory_swappiness < -1 || options.memory_swappiness > 100) {
+    return InvalidArgument("invalid value: {}. Valid memory swappiness range is 0-100",
+                           options.memory_swappiness);
   }
-  RETURN_IF_ERROR(SetBytes(options.memory, [&](int64_t n) { host->set_memory(n); }));
-  RETURN_IF_ERROR(SetBytes(options.memory_swap, [&](int64_t n) { host->set_memory_swap(n); }));
-  RETURN_IF_ERROR(
-      SetBytes(options.memory_reservation, [&](int64_t n) { host->set_memory_reservation(n); }));
-  RETURN_IF_ERROR(
-      SetBytes(options.shm_size, [&](int64_t n) { host->set_shm_size(static_cast<uint64_t>(n)); }));
+  if (options.memory_swappiness >= 0) {
+    host->set_memory_swappiness(static_cast<uint64_t>(options.memory_swappiness));
+  }
+  host->set_nano_cpus(options.nano_cpus);
+  host->set_memory(options.memory);
+  host->set_memory_swap(options.memory_swap);
+  host->set_memory_reservation(options.memory_reservation);
+  host->set_shm_size(static_cast<uint64_t>(options.shm_size));
   host->mutable_restart_policy()->set_name("no");
   if (!options.restart.empty()) RETURN_IF_ERROR(AddRestart(options.restart, host));
   for (const std::string& text : options.publish) RETURN_IF_ERROR(AddPublish(text, config, host));
@@ -325,18 +465,54 @@ Status FillHost(const CLI::App& command, const RunOptions& options, ContainerCon
 
 }  // namespace
 
-void AddRunOptions(CLI::App* command, const std::shared_ptr<RunOptions>& o) {
-  command->prefix_command();
+bool RunOptions::Attaches(const std::string& stream) const {
+  if (stream == "stdin" && !interactive) return false;
+  return attach.empty() || std::any_of(attach.begin(), attach.end(), [&](const std::string& word) {
+           return strcasecmp(word.c_str(), stream.c_str()) == 0;
+         });
+}
+
+Status CheckEnv(const std::string& word) {
+  if (!word.empty() && word[0] != '=') return absl::OkStatus();
+  return InvalidArgument("invalid environment variable: {}", word);
+}
+
+StatusOr<std::vector<std::string>> ReadEnv(const std::vector<std::string>& files,
+                                           const std::vector<std::string>& words) {
+  std::vector<std::string> all;
+  RETURN_IF_ERROR(AddFileLines(files, &all));
+  all.insert(all.end(), words.begin(), words.end());
+  std::vector<std::string> env;
+  for (const std::string& word : all) {
+    RETURN_IF_ERROR(CheckEnv(word));
+    const char* value = std::getenv(word.c_str());
+    if (word.find('=') != std::string::npos) {
+      env.push_back(word);
+    } else if (value != nullptr) {
+      env.push_back(word + "=" + value);
+    }
+  }
+  return env;
+}
+
+void AddRunOptions(Command* command, RunOptions* o, bool starts) {
+  command->StopAtFirstWord();
   const auto flag = [&](const char* name, bool* value, const char* help) {
-    command->add_flag(name, *value, help);
+    command->Flag(name, value, help);
   };
   const auto text = [&](const char* name, std::string* value, const char* help) {
-    command->add_option(name, *value, help);
+    command->Option(name, value, help);
   };
-  const auto list = [&](const char* name, std::vector<std::string>* value, const char* help) {
-    command->add_option(name, *value, help)->allow_extra_args(false);
+  const auto list = [&](const char* name, std::vector<std::string>* value, const char* help,
+                        const SetValue& check = nullptr) {
+    command->List(name, value, help, check);
   };
-  flag("-d,--detach", &o->detach, "Run container in background and print container ID");
+  if (starts) {
+    flag("-d,--detach", &o->detach, "Run container in background and print container ID");
+    flag("--sig-proxy", &o->sig_proxy, "Proxy received signals to the process");
+    text("--detach-keys", &o->detach_keys, "Override the key sequence for detaching a container");
+  }
+  list("-a,--attach", &o->attach, "Attach to STDIN, STDOUT or STDERR", CheckStream);
   flag("-i,--interactive", &o->interactive, "Keep STDIN open even if not attached");
   flag("-t,--tty", &o->tty, "Allocate a pseudo-TTY");
   flag("--rm", &o->remove, "Automatically remove the container when it exits");
@@ -345,7 +521,6 @@ void AddRunOptions(CLI::App* command, const std::shared_ptr<RunOptions>& o) {
   flag("-P,--publish-all", &o->publish_all, "Publish all exposed ports to random ports");
   flag("--init", &o->init, "Run an init inside the container");
   flag("-q,--quiet", &o->quiet, "Suppress the pull output");
-  flag("--sig-proxy", &o->sig_proxy, "Proxy received signals to the process");
   flag("--oom-kill-disable", &o->oom_kill_disable, "Disable OOM Killer");
   text("--name", &o->name, "Assign a name to the container");
   text("-h,--hostname", &o->hostname, "Container host name");
@@ -358,7 +533,6 @@ void AddRunOptions(CLI::App* command, const std::shared_ptr<RunOptions>& o) {
   text("--platform", &o->platform, "Set platform if server is multi-platform capable");
   text("--pull", &o->pull, "Pull image before running (always, missing, never)");
   text("--cidfile", &o->cidfile, "Write the container ID to the file");
-  text("--detach-keys", &o->detach_keys, "Override the key sequence for detaching");
   text("--stop-signal", &o->stop_signal, "Signal to stop the container");
   text("--ipc", &o->ipc, "IPC mode to use");
   text("--pid", &o->pid, "PID namespace to use");
@@ -368,47 +542,55 @@ void AddRunOptions(CLI::App* command, const std::shared_ptr<RunOptions>& o) {
   text("--cgroup-parent", &o->cgroup_parent, "Parent cgroup for the container");
   text("--runtime", &o->runtime, "Runtime to use for this container");
   text("--log-driver", &o->log_driver, "Logging driver for the container");
-  text("-m,--memory", &o->memory, "Memory limit");
-  text("--memory-swap", &o->memory_swap, "Swap limit equal to memory plus swap: '-1' to unlimit");
-  text("--memory-reservation", &o->memory_reservation, "Memory soft limit");
-  text("--cpus", &o->cpus, "Number of CPUs");
   text("--cpuset-cpus", &o->cpuset_cpus, "CPUs in which to allow execution (0-3, 0,1)");
   text("--cpuset-mems", &o->cpuset_mems, "MEMs in which to allow execution (0-3, 0,1)");
-  text("--shm-size", &o->shm_size, "Size of /dev/shm");
-  list("-e,--env", &o->env, "Set environment variables");
+  list("-e,--env", &o->env, "Set environment variables", CheckEnv);
   list("--env-file", &o->env_files, "Read in a file of environment variables");
-  list("-l,--label", &o->labels, "Set meta data on a container");
+  list("-l,--label", &o->labels, "Set meta data on a container", CheckLabel);
   list("--label-file", &o->label_files, "Read in a line delimited file of labels");
   list("-p,--publish", &o->publish, "Publish a container's port(s) to the host");
   list("--expose", &o->expose, "Expose a port or a range of ports");
   list("-v,--volume", &o->volumes, "Bind mount a volume");
-  list("--mount", &o->mounts, "Attach a filesystem mount to the container");
+  list("--mount", &o->mounts, "Attach a filesystem mount to the container", CheckedBy(AddMount));
   list("--tmpfs", &o->tmpfs, "Mount a tmpfs directory");
   list("--cap-add", &o->cap_add, "Add Linux capabilities");
   list("--cap-drop", &o->cap_drop, "Drop Linux capabilities");
-  list("--dns", &o->dns, "Set custom DNS servers");
-  list("--dns-search", &o->dns_search, "Set custom DNS search domains");
+  list("--dns", &o->dns, "Set custom DNS servers", CheckAddress);
+  list("--dns-search", &o->dns_search, "Set custom DNS search domains", CheckSearchDomain);
   list("--dns-option,--dns-opt", &o->dns_options, "Set DNS options");
-  list("--add-host", &o->add_hosts, "Add a custom host-to-IP mapping (host:ip)");
+  list("--add-host", &o->add_hosts, "Add a custom host-to-IP mapping (host:ip)", CheckExtraHost);
   list("--group-add", &o->group_add, "Add additional groups to join");
   list("--security-opt", &o->security_opt, "Security Options");
-  list("--sysctl", &o->sysctls, "Sysctl options");
+  list("--sysctl", &o->sysctls, "Sysctl options", CheckSysctl);
   list("--device", &o->devices, "Add a host device to the container");
-  list("--ulimit", &o->ulimits, "Ulimit options");
+  list("--ulimit", &o->ulimits, "Ulimit options", CheckedBy(AddUlimit));
   list("--log-opt", &o->log_opts, "Log driver options");
   list("--volumes-from", &o->volumes_from, "Mount volumes from the specified container(s)");
-  command->add_option("-c,--cpu-shares", o->cpu_shares, "CPU shares (relative weight)");
-  command->add_option("--cpu-period", o->cpu_period, "Limit CPU CFS period");
-  command->add_option("--cpu-quota", o->cpu_quota, "Limit CPU CFS quota");
-  command->add_option("--pids-limit", o->pids_limit, "Tune container pids limit");
-  command->add_option("--stop-timeout", o->stop_timeout,
-                      "Timeout (in seconds) to stop a container");
-  command->add_option("--oom-score-adj", o->oom_score_adj, "Tune host's OOM preferences");
-  command->add_option("--blkio-weight", o->blkio_weight, "Block IO (relative weight)");
-  command->add_option("--memory-swappiness", o->memory_swappiness, "Tune memory swappiness");
+  command->Parsed("-m,--memory", "bytes", Bytes(&o->memory), "Memory limit");
+  command->Parsed("--memory-swap", "bytes", Bytes(&o->memory_swap, true),
+                  "Swap limit equal to memory plus swap: '-1' to enable unlimited swap");
+  command->Parsed("--memory-reservation", "bytes", Bytes(&o->memory_reservation),
+                  "Memory soft limit");
+  command->Parsed("--shm-size", "bytes", Bytes(&o->shm_size), "Size of /dev/shm");
+  command->Parsed(
+      "--cpus", "decimal", [o](const std::string& value) { return SetCpus(value, &o->nano_cpus); },
+      "Number of CPUs");
+  command->Option("-c,--cpu-shares", &o->cpu_shares, "CPU shares (relative weight)");
+  command->Option("--cpu-period", &o->cpu_period,
+                  "Limit CPU CFS (Completely Fair Scheduler) period");
+  command->Option("--cpu-quota", &o->cpu_quota, "Limit CPU CFS (Completely Fair Scheduler) quota");
+  command->Option("--pids-limit", &o->pids_limit,
+                  "Tune container pids limit (set -1 for unlimited)");
+  command->Option("--stop-timeout", &o->stop_timeout, "Timeout (in seconds) to stop a container");
+  command->Option("--oom-score-adj", &o->oom_score_adj,
+                  "Tune host's OOM preferences (-1000 to 1000)");
+  command->Option("--blkio-weight", &o->blkio_weight,
+                  "Block IO (relative weight), between 10 and 1000, or 0 to disable");
+  command->Option("--memory-swappiness", &o->memory_swappiness,
+                  "Tune container memory swappiness (0 to 100)");
 }
 
-StatusOr<ocid::v1::CreateContainerRequest> BuildCreateRequest(const CLI::App& command,
+StatusOr<ocid::v1::CreateContainerRequest> BuildCreateRequest(const Command& command,
                                                               const RunOptions& options) {
   ocid::v1::CreateContainerRequest request;
   request.set_name(options.name);

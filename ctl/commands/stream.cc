@@ -3,93 +3,35 @@
 // start, attach, exec, and the copying between a terminal and a process.
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <charconv>
+#include <chrono>
 #include <csignal>
 #include <mutex>
 #include <thread>
 
-#include "base/signal_names.h"
+#include "base/time.h"
 #include "ctl/commands/commands.h"
+#include "ctl/commands/run_options.h"
+#include "ctl/terminal.h"
 
 namespace ocirun::ctl {
 namespace {
 
-// Our terminal in raw mode, given back at the end of the scope.
-class RawTerminal {
- public:
-  explicit RawTerminal(bool wanted) {
-    if (!wanted || tcgetattr(0, &old_) != 0) return;
-    termios raw = old_;
-    cfmakeraw(&raw);
-    active_ = tcsetattr(0, TCSANOW, &raw) == 0;
-  }
-  ~RawTerminal() {
-    if (active_) tcsetattr(0, TCSADRAIN, &old_);
-  }
-  RawTerminal(const RawTerminal&) = delete;
-  RawTerminal& operator=(const RawTerminal&) = delete;
+using namespace std::string_literals;  // NOLINT: "die"s
 
- private:
-  termios old_{};
-  bool active_ = false;
-};
+// What Docker's exec and attach say, with 1, when the detach keys end them; run and start are
+// silent.
+constexpr const char* kEscaped = "read escape sequence";
 
-ocid::v1::TerminalSize SizeOfTerminal() {
-  ocid::v1::TerminalSize size;
-  winsize window{};
-  for (const int fd : {0, 1, 2}) {
-    if (ioctl(fd, TIOCGWINSZ, &window) == 0 && window.ws_col > 0) break;
-  }
-  size.set_width(window.ws_col);
-  size.set_height(window.ws_row);
-  return size;
+// By its restart policy.
+bool MayRestart(const ocid::v1::Container& record) {
+  const std::string& name = record.host_config().restart_policy().name();
+  return !name.empty() && name != "no";
 }
-
-// "ctrl-p,ctrl-q" as bytes; "" detaches never.
-StatusOr<std::string> ParseDetachKeys(const std::string& text) {
-  std::string keys;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string key = text.substr(begin, end - begin);
-    begin = end + 1;
-    if (key.size() == 1) {
-      keys += key;
-    } else if (key.starts_with("ctrl-") && key.size() == 6) {
-      keys += static_cast<char>(key[5] & 0x1f);
-    } else {
-      return InvalidArgument("invalid detach keys ({}) provided", text);
-    }
-  }
-  return keys;
-}
-
-// Finds the detach keys in what is typed; gives on what is not part of them.
-class DetachScanner {
- public:
-  explicit DetachScanner(std::string keys) : keys_(std::move(keys)) {}
-  // True when they were typed.
-  bool Scan(std::string_view data, std::string* through) {
-    for (const char c : data) {
-      if (!keys_.empty() && c == keys_[seen_]) {
-        if (++seen_ == keys_.size()) return true;
-        continue;
-      }
-      through->append(keys_, 0, seen_);
-      seen_ = !keys_.empty() && c == keys_[0] ? 1 : 0;
-      if (seen_ == 0) *through += c;
-    }
-    return false;
-  }
-
- private:
-  std::string keys_;
-  size_t seen_ = 0;
-};
 
 void WriteOut(const ocid::v1::Output& output) {
   const int fd = output.stream() == ocid::v1::Output::STREAM_STDERR ? 2 : 1;
@@ -106,8 +48,14 @@ void WriteOut(const ocid::v1::Output& output) {
 template <typename Request, typename Stream>
 class InputCopier {
  public:
-  InputCopier(Stream* stream, std::mutex* writing, const StreamOptions& options, std::string keys)
-      : stream_(stream), writing_(writing), options_(options), scanner_(std::move(keys)) {
+  // `on_detach` is called on the copier's thread when the detach `keys` were typed.
+  InputCopier(Stream* stream, std::mutex* writing, const StreamOptions& options, std::string keys,
+              std::function<void()> on_detach)
+      : stream_(stream),
+        writing_(writing),
+        options_(options),
+        scanner_(std::move(keys)),
+        on_detach_(std::move(on_detach)) {
     if (pipe2(wake_.data(), O_CLOEXEC) != 0) wake_ = {-1, -1};
     if (options_.input) thread_ = std::thread([this] { Copy(); });
   }
@@ -118,7 +66,6 @@ class InputCopier {
   }
   InputCopier(const InputCopier&) = delete;
   InputCopier& operator=(const InputCopier&) = delete;
-  std::function<void()> on_detach;
   [[nodiscard]] bool detached() const { return detached_; }
 
  private:
@@ -149,7 +96,7 @@ class InputCopier {
       }
       if (detach) {
         detached_ = true;
-        on_detach();
+        on_detach_();
         return;
       }
     }
@@ -159,40 +106,9 @@ class InputCopier {
   std::mutex* writing_;
   StreamOptions options_;
   DetachScanner scanner_;
+  std::function<void()> on_detach_;
   std::array<int, 2> wake_{};
   std::atomic<bool> detached_{false};
-  std::thread thread_;
-};
-
-// Takes signals on a thread of its own from its making to its end. They are blocked in all threads
-// made after it.
-class SignalThread {
- public:
-  explicit SignalThread(std::function<void(int)> handle) {
-    sigemptyset(&set_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH}) {
-      sigaddset(&set_, signal);
-    }
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    thread_ = std::thread([this, handle = std::move(handle)] {
-      while (!done_) {
-        const timespec wait{.tv_sec = 0, .tv_nsec = 50'000'000};
-        const int signal = sigtimedwait(&set_, nullptr, &wait);
-        if (signal > 0) handle(signal);
-      }
-    });
-  }
-  ~SignalThread() {
-    done_ = true;
-    thread_.join();
-    pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
-  }
-  SignalThread(const SignalThread&) = delete;
-  SignalThread& operator=(const SignalThread&) = delete;
-
- private:
-  sigset_t set_{};
-  std::atomic<bool> done_{false};
   std::thread thread_;
 };
 
@@ -202,11 +118,25 @@ void SendSignal(Session* session, const std::string& container, int signal) {
   request.set_signal(std::to_string(signal));
   ocid::v1::KillContainerResponse response;
   grpc::ClientContext context;
+  // A daemon that hangs does not make us deaf for good.
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
   session->containers().KillContainer(&context, request, &response);
 }
 
+// By a call of its own: the stream may be full of input that nobody reads.
+void SendTerminalSize(Session* session, const std::string& container, const std::string& exec_id) {
+  ocid::v1::ResizeTerminalRequest request;
+  request.set_container(container);
+  request.set_exec_id(exec_id);
+  *request.mutable_size() = SizeOfTerminal();
+  ocid::v1::ResizeTerminalResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  session->containers().ResizeTerminal(&context, request, &response);
+}
+
 struct ExecOptions {
-  std::string container, user, cwd, detach_keys = "ctrl-p,ctrl-q";
+  std::string container, user, cwd, detach_keys = kDefaultDetachKeys;
   std::vector<std::string> env, env_files, words;
   bool detach = false, input = false, tty = false, privileged = false;
 };
@@ -214,9 +144,12 @@ struct ExecOptions {
 int RunExec(Session* session, const ExecOptions& options) {
   const auto keys = ParseDetachKeys(options.detach_keys);
   if (!keys.ok()) return Fail(keys.status());
+  const auto env = ReadEnv(options.env_files, options.env);
+  if (!env.ok()) return Fail(env.status());
   if (options.input && options.tty && !options.detach && isatty(0) == 0) {
     return FailHere("the input device is not a TTY");
   }
+  SignalThread signals;
   grpc::ClientContext context;
   const auto stream = session->containers().ExecContainer(&context);
   ocid::v1::ExecRequest request;
@@ -226,7 +159,7 @@ int RunExec(Session* session, const ExecOptions& options) {
   start->set_tty(options.tty);
   start->set_stdin(options.input);
   start->set_detach(options.detach);
-  start->mutable_env()->Add(options.env.begin(), options.env.end());
+  start->mutable_env()->Add(env->begin(), env->end());
   start->set_working_dir(options.cwd);
   start->set_user(options.user);
   start->set_privileged(options.privileged);
@@ -241,17 +174,15 @@ int RunExec(Session* session, const ExecOptions& options) {
     using Stream = grpc::ClientReaderWriter<ocid::v1::ExecRequest, ocid::v1::ExecResponse>;
     InputCopier<ocid::v1::ExecRequest, Stream> input(
         stream.get(), &writing, {.input = options.input && !options.detach, .tty = options.tty},
-        *keys);
-    input.on_detach = [&] { context.TryCancel(); };
-    std::unique_ptr<SignalThread> signals;
+        *keys, [&] { context.TryCancel(); });
     if (options.tty) {
-      signals = std::make_unique<SignalThread>([&](int signal) {
-        if (signal != SIGWINCH) return;
-        ocid::v1::ExecRequest resize;
-        *resize.mutable_resize() = SizeOfTerminal();
-        const std::lock_guard lock(writing);
-        stream->Write(resize);
-      });
+      signals.Handle(
+          [session, container = options.words[0], id = response.attached().exec_id()](int signal) {
+            if (signal == SIGWINCH) SendTerminalSize(session, container, id);
+            return signal == SIGWINCH;
+          });
+      // As Docker does: the window may have changed since the start was asked for.
+      SendTerminalSize(session, options.words[0], response.attached().exec_id());
     }
     while (stream->Read(&response)) {
       if (response.has_output()) WriteOut(response.output());
@@ -267,8 +198,8 @@ int RunExec(Session* session, const ExecOptions& options) {
     stream->WritesDone();
   }
   const grpc::Status finished = stream->Finish();
-  if (detached) return 0;
-  const Status status = session->Check(finished);
+  if (detached) return FailHere(kEscaped);
+  const Status status = NotFoundHere(session->Check(finished));
   if (status.ok()) return code;
   const std::string text = MessageOf(status);
   const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
@@ -279,7 +210,7 @@ int RunExec(Session* session, const ExecOptions& options) {
 
 struct StartOptions {
   std::vector<std::string> names;
-  std::string detach_keys = "ctrl-p,ctrl-q";
+  std::string detach_keys = kDefaultDetachKeys;
   bool attach = false, input = false;
 };
 
@@ -300,26 +231,41 @@ StatusOr<ocid::v1::Container> GetContainer(Session* session, const std::string& 
   return record;
 }
 
-int RunStart(Session* session, const StartOptions& options) {
-  if (!options.attach && !options.input) {
-    const int code = ForEach(
-        options.names, [&](const std::string& name) { return StartContainer(session, name); });
-    return code == 0 ? 0 : FailHere("Error: failed to start containers: " + options.names.back());
+int StartAll(Session* session, const std::vector<std::string>& names) {
+  std::string failed;
+  for (const std::string& name : names) {
+    const Status status = StartContainer(session, name);
+    if (status.ok()) {
+      fmt::print("{}\n", name);
+      continue;
+    }
+    Fail(status);
+    failed += (failed.empty() ? "" : ", ") + name;
   }
+  return failed.empty() ? 0 : FailHere("Error: failed to start containers: " + failed);
+}
+
+int RunStart(Session* session, const StartOptions& options) {
+  if (!options.attach && !options.input) return StartAll(session, options.names);
   if (options.names.size() > 1) {
     return FailHere("you cannot start and attach multiple containers at once");
   }
   const std::string& name = options.names[0];
+  SignalThread signals;
   const auto record = GetContainer(session, name);
-  if (!record.ok()) return Fail(record.status());
-  ExitWaiter waiter(session, record->id(), record->state().exits(),
-                    record->host_config().auto_remove());
+  if (!record.ok()) return Fail(NotFoundHere(record.status()));
+  ExitWaiter waiter(session, {.id = record->id(),
+                              .exits_seen = record->state().exits(),
+                              .removed = record->host_config().auto_remove(),
+                              .restarts = MayRestart(*record)});
   Status status;
   const StreamEnd end = AttachStreams(
       session, name,
       {.input = options.input && record->config().open_stdin(),
        .tty = record->config().tty(),
-       .detach_keys = options.detach_keys},
+       .proxy_signals = !record->config().tty(),
+       .detach_keys = options.detach_keys,
+       .signals = &signals},
       [&] { return StartContainer(session, name); }, &status);
   if (end != StreamEnd::kEnded) waiter.Cancel();
   if (end == StreamEnd::kFailed) return Fail(status);
@@ -328,10 +274,15 @@ int RunStart(Session* session, const StartOptions& options) {
   return code.ok() ? *code : Fail(code.status());
 }
 
-int RunAttach(Session* session, const std::string& name, bool no_stdin, bool proxy,
-              const std::string& keys) {
+struct AttachOptions {
+  std::string keys = kDefaultDetachKeys;
+  bool no_stdin = false, proxy = true;
+};
+
+int RunAttach(Session* session, const std::string& name, const AttachOptions& options) {
+  SignalThread signals;
   const auto record = GetContainer(session, name);
-  if (!record.ok()) return Fail(record.status());
+  if (!record.ok()) return Fail(NotFoundHere(record.status()));
   const auto state = record->state().status();
   if (state == ocid::v1::ContainerState::STATUS_PAUSED) {
     return FailHere("You cannot attach to a paused container, unpause it first");
@@ -339,18 +290,21 @@ int RunAttach(Session* session, const std::string& name, bool no_stdin, bool pro
   if (state != ocid::v1::ContainerState::STATUS_RUNNING) {
     return FailHere("You cannot attach to a stopped container, start it first");
   }
-  ExitWaiter waiter(session, record->id(), record->state().exits(), false);
+  ExitWaiter waiter(
+      session,
+      {.id = record->id(), .exits_seen = record->state().exits(), .restarts = MayRestart(*record)});
   Status status;
   const StreamEnd end = AttachStreams(
       session, name,
-      {.input = !no_stdin && record->config().open_stdin(),
+      {.input = !options.no_stdin && record->config().open_stdin(),
        .tty = record->config().tty(),
-       .proxy_signals = proxy,
-       .detach_keys = keys},
+       .proxy_signals = options.proxy && !record->config().tty(),
+       .detach_keys = options.keys,
+       .signals = &signals},
       [] { return absl::OkStatus(); }, &status);
   if (end != StreamEnd::kEnded) waiter.Cancel();
   if (end == StreamEnd::kFailed) return Fail(status);
-  if (end == StreamEnd::kDetached) return FailHere("read escape sequence", 0);
+  if (end == StreamEnd::kDetached) return FailHere(kEscaped);
   const auto code = waiter.Wait();
   return code.ok() ? *code : Fail(code.status());
 }
@@ -369,28 +323,13 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
   grpc::ClientContext context;
   const auto stream = session->containers().AttachContainer(&context);
   using Stream = grpc::ClientReaderWriter<ocid::v1::AttachRequest, ocid::v1::AttachResponse>;
-  const auto send_size = [&] {
-    ocid::v1::AttachRequest request;
-    *request.mutable_resize() = SizeOfTerminal();
-    const std::lock_guard lock(writing);
-    stream->Write(request);
-  };
-  // Before any other thread, so that all leave the signals to it.
-  std::unique_ptr<SignalThread> signals;
-  if (options.tty || options.proxy_signals) {
-    signals = std::make_unique<SignalThread>([&](int signal) {
-      if (signal == SIGWINCH) {
-        if (options.tty) send_size();
-      } else if (options.proxy_signals) {
-        SendSignal(session, container, signal);
-      }
-    });
-  }
+  // What comes amid the start is for the container, too.
+  if (options.proxy_signals) options.signals->Hold();
   ocid::v1::AttachRequest request;
   request.mutable_start()->set_container(container);
   request.mutable_start()->set_stdin(options.input);
-  request.mutable_start()->set_stdout(true);
-  request.mutable_start()->set_stderr(true);
+  request.mutable_start()->set_stdout(options.output);
+  request.mutable_start()->set_stderr(options.errors);
   if (options.tty) *request.mutable_start()->mutable_size() = SizeOfTerminal();
   stream->Write(request);
   ocid::v1::AttachResponse response;
@@ -399,8 +338,14 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
     *status = start();
     if (status->ok()) {
       const RawTerminal raw(options.tty && options.input);
-      InputCopier<ocid::v1::AttachRequest, Stream> input(stream.get(), &writing, options, *keys);
-      input.on_detach = [&] { context.TryCancel(); };
+      options.signals->Handle([session, container, options](int signal) {
+        if (signal == SIGWINCH && options.tty) SendTerminalSize(session, container, "");
+        if (signal == SIGWINCH) return true;
+        if (options.proxy_signals) SendSignal(session, container, signal);
+        return options.proxy_signals;
+      });
+      InputCopier<ocid::v1::AttachRequest, Stream> input(stream.get(), &writing, options, *keys,
+                                                         [&] { context.TryCancel(); });
       while (stream->Read(&response)) {
         if (!response.has_output()) break;
         WriteOut(response.output());
@@ -410,6 +355,7 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
       context.TryCancel();
     }
   }
+  if (!status->ok() || detached) options.signals->Handle({});
   {
     const std::lock_guard lock(writing);
     stream->WritesDone();
@@ -420,18 +366,20 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
   return status->ok() ? StreamEnd::kEnded : StreamEnd::kFailed;
 }
 
-ExitWaiter::ExitWaiter(Session* session, const std::string& id, uint64_t exits_seen, bool removed)
-    : session_(session) {
+ExitWaiter::ExitWaiter(Session* session, const Of& of)
+    : session_(session), of_(of), since_(NowUnixNanos()) {
+  if (of.restarts) return;
   ocid::v1::WaitContainerRequest request;
-  request.set_container(id);
-  request.set_exits_seen(exits_seen);
-  request.set_condition(removed ? ocid::v1::WaitContainerRequest::CONDITION_REMOVED
-                                : ocid::v1::WaitContainerRequest::CONDITION_NEXT_EXIT);
+  request.set_container(of.id);
+  request.set_exits_seen(of.exits_seen);
+  request.set_condition(of.removed ? ocid::v1::WaitContainerRequest::CONDITION_REMOVED
+                                   : ocid::v1::WaitContainerRequest::CONDITION_NEXT_EXIT);
   reader_ = session->containers().AsyncWaitContainer(&context_, request, &queue_);
   reader_->Finish(&response_, &status_, this);
 }
 
 StatusOr<int> ExitWaiter::Wait() {
+  if (of_.restarts) return WaitForDie();
   void* tag = nullptr;
   bool ok = false;
   queue_.Next(&tag, &ok);
@@ -439,68 +387,75 @@ StatusOr<int> ExitWaiter::Wait() {
   return response_.exit_code();
 }
 
-void ExitWaiter::Cancel() {
-  context_.TryCancel();
-  IgnoreError(Wait().status(), "cancelled");
+StatusOr<int> ExitWaiter::WaitForDie() {
+  ocid::v1::WatchEventsRequest request;
+  request.set_since(since_);
+  for (const auto& [key, value] : {std::pair("container", of_.id), std::pair("event", "die"s)}) {
+    ocid::v1::Filter* filter = request.add_filters();
+    filter->set_key(key);
+    filter->add_values(value);
+  }
+  const auto reader = session_->daemon().WatchEvents(&context_, request);
+  ocid::v1::Event event;
+  if (reader->Read(&event)) {
+    context_.TryCancel();
+    int code = 0;
+    const std::string text =
+        event.attributes().count("exitCode") > 0 ? event.attributes().at("exitCode") : "";
+    std::from_chars(text.data(), text.data() + text.size(), code);
+    return code;
+  }
+  RETURN_IF_ERROR(session_->Check(reader->Finish()));
+  return Error(StatusCode::kUnavailable, "the daemon told of no exit of container {}", of_.id);
 }
 
-void AddStreamCommands(CLI::App* app, Session* session) {
+void ExitWaiter::Cancel() {
+  context_.TryCancel();
+  if (!of_.restarts) IgnoreError(Wait().status(), "cancelled");
+}
+
+void AddStreamCommands(Command* app, Session* session) {
+  const char* keys_help = "Override the key sequence for detaching a container";
   {
     auto options = std::make_shared<StartOptions>();
-    CLI::App* start = app->add_subcommand("start", "Start one or more stopped containers");
-    start->add_option("container", options->names, "CONTAINER [CONTAINER...]")->required();
-    start->add_flag("-a,--attach", options->attach, "Attach STDOUT/STDERR and forward signals");
-    start->add_flag("-i,--interactive", options->input, "Attach container's STDIN");
-    start->add_option("--detach-keys", options->detach_keys, "Keys to detach");
-    start->callback([=] { session->run = [=] { return RunStart(session, *options); }; });
+    Command* start = app->Add("start", "[OPTIONS] CONTAINER [CONTAINER...]",
+                              "Start one or more stopped containers", {1, Arity::kAny});
+    start->Flag("-a,--attach", &options->attach, "Attach STDOUT/STDERR and forward signals");
+    start->Flag("-i,--interactive", &options->input, "Attach container's STDIN");
+    start->Option("--detach-keys", &options->detach_keys, keys_help);
+    start->run = [=] {
+      options->names = start->words();
+      return RunStart(session, *options);
+    };
   }
   {
-    struct Options {
-      std::string name, keys = "ctrl-p,ctrl-q";
-      bool no_stdin = false, proxy = true;
-    };
-    auto options = std::make_shared<Options>();
-    CLI::App* attach = app->add_subcommand(
-        "attach", "Attach local standard input, output, and error streams to a running container");
-    attach->add_option("container", options->name, "CONTAINER")->required();
-    attach->add_flag("--no-stdin", options->no_stdin, "Do not attach STDIN");
-    attach->add_flag("--sig-proxy", options->proxy, "Proxy all received signals to the process");
-    attach->add_option("--detach-keys", options->keys, "Keys to detach");
-    attach->callback([=] {
-      session->run = [=] {
-        return RunAttach(session, options->name, options->no_stdin, options->proxy, options->keys);
-      };
-    });
+    auto options = std::make_shared<AttachOptions>();
+    Command* attach = app->Add(
+        "attach", "[OPTIONS] CONTAINER",
+        "Attach local standard input, output, and error streams to a running container", {1, 1});
+    attach->Flag("--no-stdin", &options->no_stdin, "Do not attach STDIN");
+    attach->Flag("--sig-proxy", &options->proxy, "Proxy all received signals to the process");
+    attach->Option("--detach-keys", &options->keys, keys_help);
+    attach->run = [=] { return RunAttach(session, attach->word(0), *options); };
   }
   {
     auto options = std::make_shared<ExecOptions>();
-    CLI::App* exec = app->add_subcommand("exec", "Execute a command in a running container");
-    exec->prefix_command();
-    exec->footer("CONTAINER COMMAND [ARG...]");
-    exec->add_flag("-d,--detach", options->detach, "Detached mode: run in the background");
-    exec->add_flag("-i,--interactive", options->input, "Keep STDIN open even if not attached");
-    exec->add_flag("-t,--tty", options->tty, "Allocate a pseudo-TTY");
-    exec->add_flag("--privileged", options->privileged, "Give extended privileges to the command");
-    exec->add_option("-u,--user", options->user, "Username or UID");
-    exec->add_option("-w,--workdir", options->cwd, "Working directory inside the container");
-    exec->add_option("-e,--env", options->env, "Set environment variables")
-        ->allow_extra_args(false);
-    exec->add_option("--detach-keys", options->detach_keys, "Keys to detach");
-    exec->callback([=] {
-      options->words = exec->remaining();
-      session->run = [=]() -> int {
-        if (!options->words.empty() && options->words[0].starts_with('-')) {
-          return FailHere("unknown flag: " + options->words[0] + "\nSee 'ocictl exec --help'.",
-                          125);
-        }
-        if (options->words.size() < 2) {
-          return FailHere(
-              "\"ocictl exec\" requires at least 2 arguments.\nSee 'ocictl exec "
-              "--help'.");
-        }
-        return RunExec(session, *options);
-      };
-    });
+    Command* exec = app->Add("exec", "[OPTIONS] CONTAINER COMMAND [ARG...]",
+                             "Run a command in a running container", {2, Arity::kAny});
+    exec->StopAtFirstWord();
+    exec->Flag("-d,--detach", &options->detach, "Detached mode: run command in the background");
+    exec->Flag("-i,--interactive", &options->input, "Keep STDIN open even if not attached");
+    exec->Flag("-t,--tty", &options->tty, "Allocate a pseudo-TTY");
+    exec->Flag("--privileged", &options->privileged, "Give extended privileges to the command");
+    exec->Option("-u,--user", &options->user, "Username or UID (format: <name|uid>[:<group|gid>])");
+    exec->Option("-w,--workdir", &options->cwd, "Working directory inside the container");
+    exec->List("-e,--env", &options->env, "Set environment variables", CheckEnv);
+    exec->List("--env-file", &options->env_files, "Read in a file of environment variables");
+    exec->Option("--detach-keys", &options->detach_keys, keys_help);
+    exec->run = [=] {
+      options->words = exec->words();
+      return RunExec(session, *options);
+    };
   }
 }
 

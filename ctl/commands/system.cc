@@ -92,7 +92,10 @@ int RunInfo(Session* session, const std::string& format) {
   const Status status = session->Check(session->daemon().GetInfo(&context, {}, &info));
   if (!format.empty()) return status.ok() ? Print(InfoJson(info), format) : Fail(status);
   fmt::print("Client:\n Version:    {}\n\n", kVersion);
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) {
+    fmt::print("Server:\nERROR: {}\n", MessageOf(status));
+    return FailHere("errors pretty printing info");
+  }
   fmt::print("Server:\n Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n",
              info.containers(), info.containers_running(), info.containers_paused(),
              info.containers_stopped(), info.images());
@@ -160,21 +163,25 @@ int RunEvents(Session* session, const EventsOptions& options) {
 
 }  // namespace
 
-void AddSystemCommands(CLI::App* app, Session* session) {
+void AddSystemCommands(Command* app, Session* session) {
   auto format = std::make_shared<std::string>();
-  CLI::App* version = app->add_subcommand("version", "Show the version information");
-  version->add_option("-f,--format", *format, "Format output with a template");
-  version->callback([=] { session->run = [=] { return RunVersion(session, *format); }; });
-  CLI::App* info = app->add_subcommand("info", "Display system-wide information");
-  info->add_option("-f,--format", *format, "Format output with a template");
-  info->callback([=] { session->run = [=] { return RunInfo(session, *format); }; });
+  const char* format_help = "Format the output using the given Go template";
+  if (app->name() != "system") {
+    Command* version = app->Add("version", "[OPTIONS]", "Show the version information", {});
+    version->Option("-f,--format", format.get(), format_help);
+    version->run = [=] { return RunVersion(session, *format); };
+  }
+  Command* info = app->Add("info", "[OPTIONS]", "Display system-wide information", {});
+  info->Option("-f,--format", format.get(), format_help);
+  info->run = [=] { return RunInfo(session, *format); };
   auto options = std::make_shared<EventsOptions>();
-  CLI::App* events = app->add_subcommand("events", "Get real time events from the server");
-  events->add_option("--since", options->since, "Show all events since a timestamp");
-  events->add_option("--until", options->until, "Stream events until a timestamp");
-  events->add_option("--format", options->format, "Format output with a template");
-  events->add_option("-f,--filter", options->filters, "Filter output")->allow_extra_args(false);
-  events->callback([=] { session->run = [=] { return RunEvents(session, *options); }; });
+  Command* events = app->Add("events", "[OPTIONS]", "Get real time events from the server", {});
+  events->Option("--since", &options->since, "Show all events created since timestamp");
+  events->Option("--until", &options->until, "Stream events until this timestamp");
+  events->Option("--format", &options->format, format_help);
+  events->List("-f,--filter", &options->filters, "Filter output based on conditions provided",
+               CheckFilter);
+  events->run = [=] { return RunEvents(session, *options); };
 }
 
 }  // namespace ocirun::ctl

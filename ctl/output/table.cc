@@ -2,12 +2,15 @@
 #include "ctl/output/table.h"
 
 #include <algorithm>
+#include <map>
 
 #include "ctl/output/template.h"
 
 namespace ocirun::ctl {
 namespace {
 
+// Of text/tabwriter, as Docker uses it: a column's least width has the padding in it.
+constexpr size_t kMinWidth = 10;
 constexpr size_t kPadding = 3;
 
 // Characters as the terminal counts them: UTF-8's continuation bytes take no place.
@@ -36,6 +39,19 @@ std::string Unescape(std::string text) {
   return text;
 }
 
+// As encoding/json does inside of strings, which is the only place of these in a document.
+std::string EscapeHtml(const std::string& json) {
+  std::string text;
+  for (const char c : json) {
+    if (c == '<' || c == '>' || c == '&') {
+      text += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
 StatusOr<std::string> FormatTemplateTable(const Listing& listing, const std::string& text) {
   ASSIGN_OR_RETURN(const Template parsed, Template::Parse(text));
   OrderedJson headings;
@@ -58,7 +74,7 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     for (size_t i = 0; i + 1 < row.size(); ++i) {
-      if (widths.size() <= i) widths.push_back(0);
+      if (widths.size() <= i) widths.push_back(kMinWidth);
       widths[i] = std::max(widths[i], Width(row[i]) + kPadding);
     }
   }
@@ -73,11 +89,18 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-StatusOr<std::string> FormatListing(const Listing& listing, const std::string& raw) {
+StatusOr<std::string> FormatListing(const Listing& unsorted, const std::string& raw) {
+  Listing listing = unsorted;
+  // Rows are maps in Go, and encoding/json sorts those.
+  for (OrderedJson& row : listing.rows) {
+    const auto sorted = row.get<std::map<std::string, OrderedJson>>();
+    row = OrderedJson::object();
+    for (const auto& [key, value] : sorted) row[key] = value;
+  }
   const std::string format = Unescape(raw);
   std::string text;
   if (format == "json" || format == "{{json .}}") {
-    for (const OrderedJson& row : listing.rows) text += row.dump() + "\n";
+    for (const OrderedJson& row : listing.rows) text += EscapeHtml(row.dump()) + "\n";
     return text;
   }
   if (format.starts_with("table ")) return FormatTemplateTable(listing, format.substr(6));

@@ -9,7 +9,8 @@
 
 namespace ocirun::ctl {
 
-// Columns padded to the widest cell and three spaces, as Docker's tables; the last is not padded.
+// Columns padded to the widest cell and three spaces, and to ten characters at least, as Docker's
+// tables; the last is not padded.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
 struct Listing {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Go's text/template, as much of it as --format uses: fields, range, if, else, with, end, pipes,
-// variables of a range, comparison, and Docker's functions (json, join, lower, upper, title, split,
-// println, table).
+// variables, comparison, define, template and block, printf, slice, html, js and urlquery, and
+// Docker's functions (json, join, lower, upper, title, split, pad, truncate).
 #pragma once
 
 #include <memory>
@@ -21,9 +21,10 @@ class Template {
   StatusOr<std::string> Execute(const OrderedJson& data) const;
 
   struct Node;
+  struct Root;
 
  private:
-  std::shared_ptr<const Node> root_;
+  std::shared_ptr<const Root> root_;
 };
 
 }  // namespace ocirun::ctl

@@ -108,12 +108,42 @@ StatusOr<UnixNanos> ParseTimestamp(const std::string& text) {
   if (full.size() == 16) full += ":00";
   if (full.size() > 10 && full.find_first_of("Z+", 10) == std::string::npos) full += "Z";
   const auto time = ParseRfc3339(full);
-  if (!time.ok()) return InvalidArgument("invalid value for \"since\" or \"until\": \"{}\"", text);
+  if (!time.ok()) {
+    return InvalidArgument("failed to parse value as time or duration: \"{}\"", text);
+  }
   return *time;
 }
 
 std::string TimeText(UnixNanos time) {
   return time == 0 ? "0001-01-01T00:00:00Z" : FormatRfc3339Nano(time);
+}
+
+std::string FormatRfc3339Seconds(UnixNanos time) {
+  if (time == 0) return TimeText(0);
+  return FormatRfc3339Nano(time / kSecond * kSecond);
+}
+
+std::string FormatRfc3339NanoFixed(UnixNanos time) {
+  std::string text = FormatRfc3339Seconds(time);
+  text.pop_back();
+  return fmt::format("{}.{:09}Z", text, time % kSecond);
+}
+
+std::string GoTimeText(UnixNanos time) {
+  const std::string text = FormatRfc3339Seconds(time);
+  return text.substr(0, 10) + " " + text.substr(11, 8) + " +0000 UTC";
+}
+
+std::string Ellipsis(const std::string& text, size_t most) {
+  const auto begins = [](char c) { return (c & 0xc0) != 0x80; };
+  size_t characters = 0;
+  size_t cut = text.size();  // where the last character that may stay ends
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!begins(text[i])) continue;
+    if (characters == most - 1) cut = i;
+    ++characters;
+  }
+  return characters <= most ? text : text.substr(0, cut) + "…";
 }
 
 }  // namespace ocirun::ctl

@@ -23,5 +23,13 @@ StatusOr<int64_t> ParseDuration(const std::string& text);
 StatusOr<UnixNanos> ParseTimestamp(const std::string& text);
 // 0 is shown as Go's zero time.
 std::string TimeText(UnixNanos time);
+// As Go prints a time, in UTC: "2022-04-05 12:28:26 +0000 UTC".
+std::string GoTimeText(UnixNanos time);
+// Always nine digits of fraction, as `logs -t` shows: "2022-04-05T12:28:26.942068860Z".
+std::string FormatRfc3339NanoFixed(UnixNanos time);
+// "2022-04-05T12:28:26Z".
+std::string FormatRfc3339Seconds(UnixNanos time);
+// At most `most` characters (not bytes), the last an ellipsis if something is left out.
+std::string Ellipsis(const std::string& text, size_t most);
 
 }  // namespace ocirun::ctl
