@@ -38,6 +38,9 @@ eventually() {
   done
 }
 
+# Every controller on the unified hierarchy, none on v1.
+on_cgroup_v2() { [ -e /sys/fs/cgroup/cgroup.controllers ]; }
+
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }

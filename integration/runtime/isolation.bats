@@ -67,8 +67,13 @@ inside() {
 
 @test "limits reach the cgroup, are seen inside, and hold" {
   edit_config . '.linux.resources += {memory: {limit: 67108864, swap: 67108864}, pids: {limit: 40}, cpu: {shares: 512, quota: 50000, period: 100000}}'
-  inside 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu/cpu.cfs_quota_us'
-  [ "${lines[*]}" = "67108864 40 512 50000" ]
+  if on_cgroup_v2; then
+    inside 'cd /sys/fs/cgroup && cat memory.max memory.swap.max pids.max cpu.weight cpu.max'
+    [ "${lines[*]}" = "67108864 0 40 59 50000 100000" ]
+  else
+    inside 'cd /sys/fs/cgroup && cat memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes pids/pids.max cpu/cpu.shares cpu/cpu.cfs_quota_us'
+    [ "${lines[*]}" = "67108864 67108864 40 512 50000" ]
+  fi
   inside 'x=a; while :; do x=$x$x; done'
   [ "$status" -eq 137 ]
 }

@@ -102,7 +102,7 @@ start_sleeper() {
   inside=$("${R[@]}" exec box readlink /proc/self/ns/pid)
   [ "$inside" = "$(readlink "/proc/$pid/ns/pid")" ]
   "${R[@]}" exec -d --pid-file "$FILE_DIR/pid" box sleep 999
-  grep -q pids:/box "/proc/$(cat "$FILE_DIR/pid")/cgroup"
+  [ "$(cat "/proc/$(cat "$FILE_DIR/pid")/cgroup")" = "$(cat "/proc/$pid/cgroup")" ]
   "${R[@]}" ps box | grep -q 'sleep 999'
 }
 
