@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs a command for which a system call fails, as on a kernel that lacks it: so that each fall-back
-// of the runtime can be tested on a kernel that has everything.
+// Runs a command for which a system call fails, as on a kernel that lacks it: so that each
+// fall-back of the runtime can be tested on a kernel that has everything.
 //
 // usage: deny NAME=ERRNO-NUMBER... -- COMMAND [ARG...]
 #include <seccomp.h>
