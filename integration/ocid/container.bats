@@ -107,7 +107,7 @@ refused() {
 }
 
 @test "what contradicts itself or asks for more than there is is refused at once" {
-  refused "conflicting options" --rm --restart always
+  refused "Conflicting options" --rm --restart always
   refused "maximum retry count cannot be used with restart policy 'always'" --restart always:3
   refused "Minimum memory limit allowed is 6MB" -m 4m
   refused "You should always set the Memory limit when using Memoryswap limit" --memory-swap 64m

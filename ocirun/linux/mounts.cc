@@ -249,12 +249,12 @@ Status LinkControllers(const UniqueFd& folder, const std::string& hierarchy) {
   return absl::OkStatus();
 }
 
-// A cgroup of the host's, on its own: it does not follow what is mounted there on the host, which
-// criu could not bring back.
-StatusOr<UniqueFd> CloneCgroup(const std::string& path) {
-  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTreeAt(path, false));
-  RETURN_IF_ERROR(sys::MountSetAttr(tree, false, 0, 0, MS_PRIVATE));
-  return tree;
+// Shows a cgroup of the host's, on its own: it does not follow what is mounted there on the host,
+// which criu could not bring back.
+Status AttachCgroup(const std::string& path, const UniqueFd& place, const MountOptions& options) {
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
+  RETURN_IF_ERROR(Attach(tree, place, AttributesOf(options)));
+  return ChangePropagation(tree, MS_PRIVATE);
 }
 
 // The container's cgroup; without a cgroup namespace of its own the host's tree, in which the paths
@@ -269,8 +269,7 @@ Status MountCgroup2(const MountContext& c, const oci::Mount& mount, const MountO
     // same.
     if (ErrnoOf(tree.status()) != EPERM && ErrnoOf(tree.status()) != EBUSY) return tree.status();
   }
-  ASSIGN_OR_RETURN(const UniqueFd tree, CloneCgroup(c.cgroups.begin()->second));
-  return Attach(tree, target, AttributesOf(options));
+  return AttachCgroup(c.cgroups.begin()->second, target, options);
 }
 
 // cgroup v1: a tmpfs with the container's own cgroup of every hierarchy, as config-linux.md and
@@ -290,8 +289,7 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
     if (name == "unified") continue;  // a hybrid host's: no controllers there to look at
     RETURN_IF_ERROR(sys::MakeDirAt(folder, name, 0755));
     ASSIGN_OR_RETURN(const UniqueFd place, sys::OpenAt(folder, name, O_PATH | O_DIRECTORY));
-    ASSIGN_OR_RETURN(const UniqueFd tree, CloneCgroup(path));
-    RETURN_IF_ERROR(Attach(tree, place, AttributesOf(options)));
+    RETURN_IF_ERROR(AttachCgroup(path, place, options));
     RETURN_IF_ERROR(LinkControllers(folder, name));
   }
   return ChangeAttributes(folder, AttributesOf(options));
