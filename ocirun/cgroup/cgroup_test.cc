@@ -48,6 +48,17 @@ TEST_CASE("where a cgroup stands") {
   CHECK(folder("a/b") == "/sys/fs/cgroup/cpu/own/a/b");
   CHECK(folder("") == "/sys/fs/cgroup/cpu/own/id");
   CHECK_FALSE(NewManager(FindHierarchies(kMountInfo), "", "/a/../../x", "id").ok());
+
+  // On v2 beside the runtime's own, which has a process and hands no controllers on.
+  const auto unified = [](const std::string& own, const std::string& path) {
+    const auto manager = NewManager({{"/sys/fs/cgroup", "/", {}, true}}, own, path, "id");
+    REQUIRE(manager.ok());
+    return (*manager)->View().at("");
+  };
+  CHECK(unified("0::/a.slice/own\n", "") == "/sys/fs/cgroup/a.slice/id");
+  CHECK(unified("0::/a.slice/own\n", "b/c") == "/sys/fs/cgroup/a.slice/b/c");
+  CHECK(unified("0::/\n", "") == "/sys/fs/cgroup/id");
+  CHECK(unified("0::/a.slice/own\n", "/b") == "/sys/fs/cgroup/b");
 }
 
 // A folder that stands for a hierarchy: its control files are plain files.

@@ -54,7 +54,10 @@ StatusOr<std::vector<pid_t>> ReadPids(const std::string& folder, bool recursive)
   for (const std::string& each : folders) {
     auto text = ReadControl(each, "cgroup.procs");
     if (!text.ok()) {
-      if (ErrnoOf(text.status()) == ENOENT || ErrnoOf(text.status()) == ENODEV) continue;
+      const int err = ErrnoOf(text.status());
+      if (err == ENOENT || err == ENODEV) continue;
+      // A threaded cgroup: the domain above it, which we read too, tells its processes.
+      if (err == EOPNOTSUPP && recursive) continue;
       return text.status();
     }
     const char* at = text->data();

@@ -30,6 +30,9 @@ std::string FolderIn(const Hierarchy& hierarchy, const std::string& proc_cgroup,
   // Inside a container the mount shows a part of the tree only.
   if (hierarchy.root != "/" && own.rfind(hierarchy.root, 0) == 0)
     own.erase(0, hierarchy.root.size());
+  // On v2 only a cgroup without processes hands controllers on (cgroup-v2.rst, "No Internal Process
+  // Constraint"), and ours has one: the container's goes beside it, as runc does.
+  if (hierarchy.v2 && !own.empty()) own.erase(own.rfind('/'));
   return Join(Join(hierarchy.mount_point, own), cgroups_path.empty() ? id : cgroups_path);
 }
 

@@ -7,7 +7,7 @@
 //   Set, Update  write the limits      OpenEntry    the way in (entry.h)
 //
 // `cgroupsPath` of config.json: an absolute path is below the mount point, a relative or missing
-// one (then the container's id) below the runtime's own cgroup.
+// one (then the container's id) below the runtime's own cgroup, on v2 beside it.
 #pragma once
 
 #include <sys/types.h>

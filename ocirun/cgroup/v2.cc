@@ -90,22 +90,24 @@ Status V2Manager::Create() {
 // Each level must hand its controllers on. One that can't be (a parent with processes, a threaded
 // cgroup) is missed only when a limit needs it, and that write reports it.
 Status V2Manager::EnableControllers() {
-  for (size_t at = place_.mount_point.size(); at < place_.folder.rfind('/') + 1;) {
+  for (size_t at = place_.mount_point.size(); at < place_.folder.rfind('/') + 1;
+       at = place_.folder.find('/', at + 1)) {
     const std::string folder = place_.folder.substr(0, at);
     ASSIGN_OR_RETURN(const std::string available, ReadControl(folder, "cgroup.controllers"));
     ASSIGN_OR_RETURN(const std::string enabled, ReadControl(folder, "cgroup.subtree_control"));
     std::vector<std::string> missing;
     for (const std::string_view controller : SplitWords(available, " \n"))
       if (!HasWord(enabled, controller)) missing.push_back(fmt::format("+{}", controller));
-    // All at once; one by one when the kernel refuses one of them.
-    if (!missing.empty() && !WriteControl(folder, "cgroup.subtree_control",
-                                          fmt::format("{}", fmt::join(missing, " ")), "controllers")
-                                 .ok())
+    if (missing.empty()) continue;
+    const Status all = WriteControl(folder, "cgroup.subtree_control",
+                                    fmt::format("{}", fmt::join(missing, " ")), "controllers");
+    // One by one when the kernel refuses one of them; not where the folder has processes (EBUSY):
+    // there it takes the thread-aware ones alone (cpu, cpuset, pids), which makes every cgroup
+    // below invalid for processes (cgroup-v2.rst, "Threads").
+    if (!all.ok() && ErrnoOf(all) != EBUSY)
       for (const std::string& controller : missing)
         IgnoreError(WriteControl(folder, "cgroup.subtree_control", controller, "controllers"),
                     "a limit that needs the controller will say so");
-    at = place_.folder.find('/', at + 1);
-    if (at == std::string::npos) break;
   }
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/sys/file.h"
 #include "ocirun/cli/cli.h"
@@ -36,6 +37,8 @@ OrderedJson DefaultLinux() {
   OrderedJson namespaces = OrderedJson::array();
   for (const char* type : {"pid", "network", "ipc", "uts", "mount"})
     namespaces.push_back({{"type", type}});
+  // As runc: on v2 a container sees its own part of the tree.
+  if (PathExists("/sys/fs/cgroup/cgroup.controllers")) namespaces.push_back({{"type", "cgroup"}});
   return {{"resources", {{"devices", OrderedJson::array({{{"allow", false}, {"access", "rwm"}}})}}},
           {"namespaces", namespaces},
           {"maskedPaths",

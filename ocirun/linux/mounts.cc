@@ -13,6 +13,8 @@
 #include <climits>
 
 #include "base/copy_tree.h"
+#include "base/file.h"
+#include "base/mountinfo.h"
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
@@ -257,19 +259,24 @@ Status AttachCgroup(const std::string& path, const UniqueFd& place, const MountO
   return ChangePropagation(tree, MS_PRIVATE);
 }
 
+// Where the host has its cgroup v2. A copy of that mount is shown and not a new one: made in the
+// host's cgroup namespace it would set the options of all of them (nsdelegate,
+// memory_recursiveprot) back to its own, none.
+StatusOr<std::string> HostCgroup2() {
+  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  for (const MountInfo& mount : ParseMountInfo(mountinfo))
+    if (mount.type == "cgroup2") return mount.mount_point;
+  return FailedPrecondition("this host has no cgroup v2 mounted");
+}
+
 // The container's cgroup; without a cgroup namespace of its own the host's tree, in which the paths
 // of /proc/PID/cgroup are valid.
-Status MountCgroup2(const MountContext& c, const oci::Mount& mount, const MountOptions& options,
-                    const UniqueFd& target) {
+Status MountCgroup2(const MountContext& c, const MountOptions& options, const UniqueFd& target) {
+  std::string path = c.cgroups.begin()->second;
   if (!c.cgroup_namespace) {
-    oci::Mount fresh{.destination = mount.destination, .type = "cgroup2", .source = "cgroup"};
-    const auto tree = NewFilesystem(fresh, {}, "");
-    if (tree.ok()) return Attach(*tree, target, AttributesOf(options));
-    // In a user namespace the kernel gives none; the container's own part can be shown all the
-    // same.
-    if (ErrnoOf(tree.status()) != EPERM && ErrnoOf(tree.status()) != EBUSY) return tree.status();
+    ASSIGN_OR_RETURN(path, HostCgroup2());
   }
-  return AttachCgroup(c.cgroups.begin()->second, target, options);
+  return AttachCgroup(path, target, options);
 }
 
 // cgroup v1: a tmpfs with the container's own cgroup of every hierarchy, as config-linux.md and
@@ -278,7 +285,7 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
   ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(c.root, mount));
   if (c.cgroups.empty()) return FailedPrecondition("this host has no cgroups to show");
   if (c.cgroups.size() == 1 && c.cgroups.begin()->first.empty())
-    return MountCgroup2(c, mount, options, target);
+    return MountCgroup2(c, options, target);
   oci::Mount tmpfs{.destination = mount.destination, .type = "tmpfs", .source = "tmpfs"};
   ASSIGN_OR_RETURN(const UniqueFd folder,
                    NewFilesystem(tmpfs, {.superblock = {"mode=755"}}, c.label));
