@@ -9,7 +9,9 @@
 #include "ocirun/cgroup/device_bpf.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/host.h"
+#include "ocirun/cgroup/journal.h"
 #include "ocirun/cgroup/manager.h"
+#include "ocirun/cgroup/statistics.h"
 
 namespace ocirun::cgroup {
 namespace {
@@ -84,6 +86,44 @@ TEST_CASE("a limit is written to its file, and a missing file names property and
   const Status status = (*manager)->Set(resources);
   CHECK(ErrnoOf(status) == ENOENT);
   CHECK(MessageOf(status).rfind("linux.resources.memory.limit: this host's cgroups can't", 0) == 0);
+}
+
+TEST_CASE("an update that is refused half way leaves what was there") {
+  FakeHierarchy fake;
+  const auto manager = NewManager({{fake.path, "/", {"pids"}, false}}, "", "/box", "id");
+  REQUIRE(manager.ok());
+  REQUIRE((*manager)->Create().ok());
+  REQUIRE(WriteFile(fake.path + "/box/pids.max", "30\n").ok());
+  oci::Resources resources;
+  resources.pids_limit = 7;
+  resources.hugepage_limits.push_back({"2MB", 1});  // this host has no hugetlb
+  CHECK_FALSE((*manager)->Update(resources).ok());
+  CHECK(*ReadFile(fake.path + "/box/pids.max") == "30");
+}
+
+TEST_CASE("what takes back a write") {
+  CHECK(UndoValue("100\n", "200") == "100");
+  CHECK(UndoValue("8:0 rbps=1 wbps=max\n8:16 rbps=2 wbps=max\n", "8:16 rbps=9") ==
+        "8:16 rbps=2 wbps=max");
+  CHECK(UndoValue("", "8:0 1000") == "8:0 0");
+  CHECK(UndoValue("", "8:0 rbps=9") == "8:0 rbps=max wbps=max riops=max wiops=max");
+}
+
+TEST_CASE("the kernel's counters") {
+  const auto keyed = ParseKeyed("cache 12\nrss 3\nbroken\n");
+  CHECK(keyed.at("rss") == 3);
+  CHECK(keyed.size() == 2);
+  const auto pressure = ParsePressure(
+      "some avg10=1.50 avg60=0.25 avg300=0.00 total=99\nfull avg10=0.00 avg60=0.00 avg300=0.00 "
+      "total=7\n");
+  REQUIRE(pressure.has_value());
+  CHECK(pressure->some.avg10 == doctest::Approx(1.5));
+  CHECK(pressure->full.total == 7);
+  const auto io = ParseBlkio("8:0 Read 100\n8:0 Total 100\n8:16 5\nTotal 105\n");
+  REQUIRE(io.size() == 3);
+  CHECK(io[0].op == "Read");
+  CHECK(io[2].minor == 16);
+  CHECK(io[2].value == 5);
 }
 
 // Runs the program as the kernel would, for the instructions that the compiler emits.

@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Every step of a start can fail, and then one line says what, and nothing is left.
+load ../lib/common
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+  cd "$FILE_DIR/bundle" && edit_config . '.process.args = ["true"] | .hostname = "h" | .linux.cgroupsPath = "/ocirun-faults/box"
+    | .linux.resources.pids = {limit: 100} | .linux.sysctl = {"kernel.msgmax": "7"} | .process.noNewPrivileges = false
+    | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["swapon"], action: "SCMP_ACT_ERRNO"}]}'
+}
+teardown_file() {
+  # The folder above the container's cgroup is the caller's, as with runc: it holds other containers'.
+  find /sys/fs/cgroup -depth -name ocirun-faults -exec rmdir {} +
+  rm -rf "$FILE_DIR"
+}
+
+# nothing_left: no state, no cgroup, no process, no mount.
+nothing_left() {
+  [ "$(ls -A "$FILE_DIR/state" | grep -v -x -F -e .locks -e .seccomp | wc -l)" -eq 0 ] &&
+    [ -z "$(ls -A "$FILE_DIR/state/.locks")" ] &&
+    [ -z "$(find /sys/fs/cgroup -path "*/ocirun-faults/box")" ] &&
+    ! pgrep -f "$FILE_DIR/state" >/dev/null && ! grep -q "$FILE_DIR/bundle/rootfs" /proc/self/mountinfo
+}
+
+# fails CALL=ERRNO TEXT: a run for which the call fails reports TEXT in one line and leaves nothing.
+fails() {
+  run "$OCIRUN_TEST_BIN/deny" "$1" -- "$OCIRUN" --root "$FILE_DIR/state" run --bundle "$FILE_DIR/bundle" box
+  [ "$status" -eq 1 ] || { echo "$1: status $status: $output"; return 1; }
+  [ "${#lines[@]}" -eq 1 ] || { echo "$1: $output"; return 1; }
+  [[ $output == ocirun:*"$2"* ]] || { echo "$1: $output"; return 1; }
+  eventually nothing_left || { echo "$1: something is left"; ls -AR "$FILE_DIR/state"; find /sys/fs/cgroup -path "*/ocirun-faults/*" -type d; return 1; }
+}
+
+@test "each step of a start that fails is named, and leaves nothing" {
+  "$OCIRUN" --root "$FILE_DIR/state" run --bundle "$FILE_DIR/bundle" box  # it works when nothing fails
+  # EPERM is 1, EIO 5, ENOMEM 12, EINVAL 22, ENOSPC 28.
+  fails clone3=12 "clone3: Cannot allocate memory"
+  fails socketpair=24 "socketpair: Too many open files"
+  fails setsid=1 "session: setsid: Operation not permitted"
+  fails keyctl=5 "session: keyctl"
+  fails sethostname=1 "hostname: sethostname"
+  fails fsopen=12 'mounting "proc" to rootfs at "/proc": fsopen proc: Cannot allocate memory'
+  fails move_mount=22 "root file system: move_mount: Invalid argument"
+  fails mknodat=28 "devices: mknod /dev/null: No space left on device"
+  fails symlinkat=5 "devices: symlink /dev/fd: Input/output error"
+  fails pivot_root=22 "change root: pivot_root"
+  fails umount2=16 "change root: umount .: Device or resource busy"
+  fails prlimit64=1 "rlimits: setrlimit RLIMIT_NOFILE"
+  fails setgroups=5 "setgroups: Input/output error"
+  fails setresgid=12 "setresgid 0: Cannot allocate memory"
+  fails capset=1 "capset: Operation not permitted"
+  fails seccomp=22 "seccomp: Invalid argument"
+  fails listen=98 "listen"
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/file.h"
+#include "ocirun/linux/mount_options.h"
+#include "ocirun/linux/resctrl.h"
+
+namespace ocirun::linux_ {
+namespace {
+
+TEST_CASE("mount options are sorted by what they are") {
+  const oci::Mount mount{.destination = "/m",
+                         .type = "tmpfs",
+                         .options = {"ro", "nosuid", "rw", "noatime", "rprivate", "rro", "size=64m",
+                                     "sync", "defaults", "tmpcopyup"}};
+  const auto options = ParseMountOptions(mount);
+  REQUIRE(options.ok());
+  // The last of two that contradict each other counts.
+  CHECK(options->set == MOUNT_ATTR_NOSUID);
+  CHECK(options->clear == MOUNT_ATTR_RDONLY);
+  CHECK(options->access_time == uint64_t{MOUNT_ATTR_NOATIME});
+  CHECK(options->recursive_set == MOUNT_ATTR_RDONLY);
+  CHECK(options->propagation == std::vector<uint64_t>{MS_PRIVATE | MS_REC});
+  CHECK(options->superblock == std::vector<std::string>{"size=64m", "sync"});
+  CHECK(options->copy_up);
+}
+
+TEST_CASE("idmap options, with the mappings in place and without") {
+  const auto parse = [](const std::string& option) {
+    return ParseMountOptions({.destination = "/m", .type = "bind", .options = {option}});
+  };
+  const auto mapped = parse("ridmap=uids=0-1000-10#20-3000-1;gids=0-2000-5");
+  REQUIRE(mapped.ok());
+  CHECK(mapped->id_map == IdMapScope::kTree);
+  REQUIRE(mapped->uid_mappings.size() == 2);
+  CHECK(mapped->uid_mappings[1].host_id == 3000);
+  CHECK(mapped->gid_mappings[0].size == 5);
+  CHECK(parse("idmap")->id_map == IdMapScope::kMount);
+  for (const char* bad : {"idmap=uids=0-1000-10", "idmap=uids=0-1;gids=0-0-1", "idmap=x=1"})
+    CHECK_FALSE(parse(bad).ok());
+  CHECK_FALSE(ParseMountOptions({.type = "tmpfs", .options = {"idmap"}}).ok());
+}
+
+// A folder that stands for the resctrl filesystem.
+struct FakeResctrl {
+  std::string path = "/tmp/ocirun-test.XXXXXX";
+  FakeResctrl() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
+  ~FakeResctrl() { IgnoreError(RemoveTree(path), "a test's folder"); }
+};
+
+TEST_CASE("an RDT class of the container's own comes and goes with it") {
+  const FakeResctrl fake;
+  const oci::IntelRdt config{.schemata = {"MB:0=20"}, .l3_cache_schema = "L3:0=7f0"};
+  const auto group = MakeRdtGroup(fake.path, config, "box");
+  REQUIRE_MESSAGE(group.ok(), MessageOf(group.status()));
+  CHECK(*ReadFile(fake.path + "/box/schemata") == "L3:0=7f0\nMB:0=20\n");
+  REQUIRE(EnterRdtGroup(fake.path, config, "box", 42).ok());
+  CHECK(*ReadFile(fake.path + "/box/tasks") == "42");
+  // The kernel's files go with their folder; these do not.
+  REQUIRE(::unlink((fake.path + "/box/schemata").c_str()) == 0);
+  REQUIRE(::unlink((fake.path + "/box/tasks").c_str()) == 0);
+  CHECK(RemoveRdtGroup(*group).ok());
+  CHECK_FALSE(PathExists(fake.path + "/box"));
+}
+
+TEST_CASE("a named class must be there, or agree with what is asked for, and stays") {
+  const FakeResctrl fake;
+  const auto missing = MakeRdtGroup(fake.path, {.clos_id = "gold"}, "box");
+  CHECK(MessageOf(missing.status()).find("clos dir not accessible") != std::string::npos);
+  REQUIRE(::mkdir((fake.path + "/gold").c_str(), 0755) == 0);
+  REQUIRE(WriteFile(fake.path + "/gold/schemata", "    L3:0=007F0;1=f\n    MB:0= 20\n").ok());
+  const auto agrees = MakeRdtGroup(
+      fake.path, {.clos_id = "gold", .schemata = {"MB:0=20"}, .l3_cache_schema = "L3:0=7f0"},
+      "box");
+  REQUIRE_MESSAGE(agrees.ok(), MessageOf(agrees.status()));
+  CHECK(agrees->class_folder.empty());
+  const auto differs = MakeRdtGroup(fake.path, {.clos_id = "gold", .schemata = {"L3:1=1"}}, "box");
+  CHECK(MessageOf(differs.status()).find("has L3:1=f, not 1") != std::string::npos);
+}
+
+TEST_CASE("where resctrl is mounted") {
+  CHECK(*FindResctrl("30 25 0:27 / /sys/fs/resctrl rw,relatime - resctrl resctrl rw\n") ==
+        "/sys/fs/resctrl");
+  CHECK_FALSE(FindResctrl("").ok());
+}
+
+}  // namespace
+}  // namespace ocirun::linux_
