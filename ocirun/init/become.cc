@@ -15,6 +15,7 @@
 #include <array>
 #include <charconv>
 #include <climits>
+#include <set>
 
 #include "base/file.h"
 #include "base/path.h"
@@ -100,15 +101,15 @@ std::string HomeOf(uid_t uid) {
 std::vector<std::string> Environment(const oci::Process& process) {
   // The last of several entries for one name counts.
   std::vector<std::string> env;
+  std::set<std::string> names;
   bool home = false;
   for (auto entry = process.env.rbegin(); entry != process.env.rend(); ++entry) {
-    const std::string name = entry->substr(0, entry->find('=') + 1);
-    const bool known = std::any_of(env.begin(), env.end(), [&](const std::string& other) {
-      return !name.empty() && other.rfind(name, 0) == 0;
-    });
-    if (known) continue;
-    home = home || (name == "HOME=" && entry->size() > name.size());
-    if (name != "HOME=" || entry->size() > name.size()) env.insert(env.begin(), *entry);
+    const std::string name = entry->substr(0, entry->find('='));
+    if (entry->find('=') != std::string::npos && !names.insert(name).second) continue;
+    const bool is_home = name == "HOME";
+    const bool empty = entry->size() <= name.size() + 1;
+    home = home || (is_home && !empty);
+    if (!is_home || !empty) env.insert(env.begin(), *entry);
   }
   if (!home) env.push_back("HOME=" + HomeOf(process.user.uid));
   return env;
