@@ -205,7 +205,7 @@ class Bench:
             n = 20
             for i in range(n):
                 sh(*self.ctl('run', '-d', '--name', f'bench-{i}', self.busybox, 'sleep', '1000'))
-            shims = [int(p) for p in sh('pgrep', '-f', f'{self.bin}/ocishim.*ocid', ).split()]
+            shims = [int(p) for p in sh('pgrep', '-f', f'ocishim .*{self.tmp}/').split()]
             total = sum(pss_kib(p) for p in shims)
             self.row(f'shim, PSS each ({len(shims)} running)', {'ocishim': total / 1024 / max(1, len(shims))}, 'MB', '≤ 1 MB')
             sh(*self.ctl('rm', '-f', *[f'bench-{i}' for i in range(n)]))
