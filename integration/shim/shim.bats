@@ -108,7 +108,8 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   wait $client
   [ "$(tail -1 "$BUNDLE/out")" = 50000000 ]
   [ "$(call wait box)" = 0 ]
-  [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$BUNDLE/shim.pid")/status")" -lt 16000 ]
+  # What a sanitizer keeps beside each byte is not the shim's.
+  grep -q __asan_init "$OCISHIM" || [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$BUNDLE/shim.pid")/status")" -lt 16000 ]
   call delete box
 }
 
