@@ -153,7 +153,7 @@ counts_on() {
   needs_criu
   mkdir -p "$FILE_DIR"/{outer,inner} rootfs/real
   ln -sfn /real rootfs/link
-  edit_config . '.linux.namespaces += [{"type": "cgroup"}] | .mounts += [
+  edit_config . '.linux.namespaces |= (map(select(.type != "cgroup")) + [{"type": "cgroup"}]) | .mounts += [
     {"destination": "/link/here", "source": $inner, "options": ["bind"]},
     {"destination": "/outer", "source": $outer, "options": ["bind"]},
     {"destination": "/bundle", "source": ".", "options": ["bind"]},
