@@ -83,6 +83,8 @@ bool PathExists(const std::string& path) {
 }
 
 Status MakeDirs(const std::string& path, mode_t mode) {
+  struct stat there;
+  if (::stat(path.c_str(), &there) == 0 && S_ISDIR(there.st_mode)) return absl::OkStatus();
   for (size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
     if (::mkdir(path.substr(0, at).c_str(), mode) < 0 && errno != EEXIST)
       return SysError(errno, "mkdir", path.substr(0, at));

@@ -10,6 +10,7 @@ namespace {
 
 // Space, tab, newline and backslash are written as \ and three octal digits.
 std::string Unescape(std::string_view text) {
+  if (text.find('\\') == std::string_view::npos) return std::string(text);
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\\' && i + 3 < text.size()) {

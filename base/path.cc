@@ -67,6 +67,8 @@ StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, std::string_view path, int f
 }
 
 StatusOr<UniqueFd> MakeDirsInRoot(const UniqueFd& root, std::string_view path, mode_t mode) {
+  auto existing = OpenInRoot(root, path, O_PATH | O_DIRECTORY);
+  if (existing.ok()) return existing;
   return MakeDirs(root, path, mode, kMaxLinks);
 }
 

@@ -6,7 +6,9 @@ namespace ocirun {
 std::vector<std::string_view> SplitWords(std::string_view text, std::string_view separators) {
   std::vector<std::string_view> out;
   while (!text.empty()) {
-    const size_t end = text.find_first_of(separators);
+    // A single character is found by the word, of several each is compared with each.
+    const size_t end =
+        separators.size() == 1 ? text.find(separators[0]) : text.find_first_of(separators);
     if (end != 0) out.push_back(text.substr(0, end));
     if (end == std::string_view::npos) break;
     text.remove_prefix(end + 1);

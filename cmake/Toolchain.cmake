@@ -16,6 +16,11 @@ if(OCIRUN_SANITIZE)
   add_link_options(-fsanitize=${OCIRUN_SANITIZE})
 endif()
 
+# For code that runs once in a process of a few milliseconds: what costs there is to map and read it.
+function(ocirun_optimise_for_size)
+  add_compile_options($<$<CONFIG:Release>:-Os>)
+endfunction()
+
 # A program that loads no library at run time, unless a sanitizer needs its own.
 function(ocirun_static_program target)
   if(NOT OCIRUN_SANITIZE AND NOT OCIRUN_FUZZ)

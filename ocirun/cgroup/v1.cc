@@ -375,6 +375,8 @@ Status V1Manager::KillAll(int signal) {
   for (const Place& place : places_)
     if (place.v2 && signal == SIGKILL && !IsFrozen() && PathExists(place.folder + "/cgroup.kill"))
       return WriteControl(place.folder, "cgroup.kill", "1", "kill");
+  ASSIGN_OR_RETURN(const std::vector<pid_t> now, Pids());
+  if (now.empty()) return absl::OkStatus();  // there is nobody who could fork
   // Frozen processes can't fork, so the list is complete; the signal reaches them when thawed.
   const bool was_frozen = IsFrozen();
   const bool freeze = !was_frozen && !FolderOf("freezer").empty();

@@ -68,7 +68,8 @@ void AddCreate(CLI::App* app, Action* run) {
   command->callback([flags, run] {
     *run = [flags](const Global& global) -> StatusOr<int> {
       ASSIGN_OR_RETURN(const container::CreateOptions options, Finish(global, *flags));
-      RETURN_IF_ERROR(container::Create(global.store(), options).status());
+      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options.bundle));
+      RETURN_IF_ERROR(container::Create(global.store(), options, std::move(bundle)).status());
       return 0;
     };
   });
@@ -89,7 +90,8 @@ void AddRun(CLI::App* app, Action* run) {
       ASSIGN_OR_RETURN(container::CreateOptions options, Finish(global, *flags));
       const container::Store store = global.store();
       if (flags->detach) {
-        RETURN_IF_ERROR(container::Create(store, options).status());
+        ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options.bundle));
+        RETURN_IF_ERROR(container::Create(store, options, std::move(bundle)).status());
         const Status started = container::StartAndWaitReady(store, options.id);
         if (!started.ok())
           IgnoreError(container::Delete(store, options.id, container::DeleteMode::kForce),

@@ -166,7 +166,8 @@ int Attend(pid_t pid, const UniqueFd& signals, const Console* console,
 
 // How a container comes to run that is attended to its end.
 struct Attended {
-  std::function<StatusOr<container::Record>(const container::CreateOptions&)> make;
+  std::function<StatusOr<container::Record>(const container::CreateOptions&, container::Bundle)>
+      make;
   std::function<Status(std::optional<container::NotifySocket>*)> begin;
   bool keep = false;
 };
@@ -175,13 +176,13 @@ StatusOr<int> RunAttended(const container::Store& store, container::CreateOption
                           const Attended& how) {
   sigset_t old;
   ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals(&old));
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(options.bundle + "/config.json"));
-  ASSIGN_OR_RETURN(const oci::Spec spec, oci::Parse(text, options.bundle));
+  ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options.bundle));
+  const std::optional<oci::Process>& process = bundle.spec.process;
   std::optional<Console> console;
-  if (spec.process.has_value() && spec.process->terminal && options.console_socket.empty()) {
+  if (process.has_value() && process->terminal && options.console_socket.empty()) {
     ASSIGN_OR_RETURN(options.console_socket, console.emplace().Listen(store.root()));
   }
-  ASSIGN_OR_RETURN(const container::Record record, how.make(options));
+  ASSIGN_OR_RETURN(const container::Record record, how.make(options, std::move(bundle)));
   Undo remove([&] {
     IgnoreError(container::Delete(store, options.id, container::DeleteMode::kForce),
                 "the command's own result is the one to report");
@@ -205,16 +206,16 @@ StatusOr<int> RunInForeground(const container::Store& store, container::CreateOp
     if (notify->has_value()) RETURN_IF_ERROR((*notify)->Listen());
     return container::Start(store, id);
   };
-  const auto make = [&](const container::CreateOptions& create) {
-    return container::Create(store, create);
+  const auto make = [&](const container::CreateOptions& create, container::Bundle bundle) {
+    return container::Create(store, create, std::move(bundle));
   };
   return RunAttended(store, std::move(options), {make, begin, keep});
 }
 
 StatusOr<int> RestoreInForeground(const container::Store& store, container::CreateOptions options,
                                   const container::CriuOptions& criu, bool keep) {
-  const auto make = [&](const container::CreateOptions& create) {
-    return container::Restore(store, create, criu);
+  const auto make = [&](const container::CreateOptions& create, container::Bundle bundle) {
+    return container::Restore(store, create, std::move(bundle), criu);
   };
   // What is restored runs already.
   const auto begin = [](std::optional<container::NotifySocket>*) { return absl::OkStatus(); };

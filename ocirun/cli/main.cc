@@ -42,10 +42,11 @@ Status CheckGlobal(const Global& global) {
   return absl::OkStatus();
 }
 
-// The first word that is neither a global option nor its value.
+// The first word that is neither a global option nor its value; none when help is asked for first.
 std::string CommandWord(const CLI::App& app, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
+    if (word == "-h" || word == "--help") return {};
     if (word.empty() || word[0] != '-') return word;
     const CLI::Option* option = app.get_option_no_throw(word);
     if (option != nullptr && option->get_expected_max() > 0) ++i;  // not in the form --root=DIR
@@ -53,9 +54,38 @@ std::string CommandWord(const CLI::App& app, int argc, char** argv) {
   return {};
 }
 
-bool HasCommand(CLI::App* app, const std::string& name) {
-  return !app->get_subcommands([&](CLI::App* command) { return command->get_name() == name; })
-              .empty();
+constexpr struct {
+  std::string_view name;
+  void (*add)(CLI::App*, Action*);
+} kCommands[] = {{"create", AddCreate},
+                 {"run", AddRun},
+                 {"start", AddStart},
+                 {"state", AddState},
+                 {"kill", AddKill},
+                 {"delete", AddDelete},
+                 {"exec", AddExec},
+                 {"list", AddList},
+                 {"ps", AddPs},
+                 {"spec", AddSpec},
+                 {"pause", AddPause},
+                 {"resume", AddResume},
+                 {"update", AddUpdate},
+                 {"events", AddEvents},
+                 {"features", AddFeatures},
+                 {"checkpoint", AddCheckpoint},
+                 {"restore", AddRestore}};
+
+// Adds the command that was asked for, or all of them when none was: only a help text speaks of the
+// others, and to describe them all takes longer than many a command. False: there is no such
+// command.
+bool AddCommands(CLI::App* app, const std::string& word, Action* action) {
+  bool found = word.empty();
+  for (const auto& command : kCommands) {
+    if (!word.empty() && command.name != word) continue;
+    command.add(app, action);
+    found = true;
+  }
+  return found;
 }
 
 int Main(int argc, char** argv) {
@@ -67,12 +97,8 @@ int Main(int argc, char** argv) {
   Action action;
   AddGlobal(&app, &global);
   app.require_subcommand(1);
-  for (const auto add :
-       {AddCreate, AddRun, AddStart, AddState, AddKill, AddDelete, AddExec, AddList, AddPs, AddSpec,
-        AddPause, AddResume, AddUpdate, AddEvents, AddFeatures, AddCheckpoint, AddRestore})
-    add(&app, &action);
   const std::string word = CommandWord(app, argc, argv);
-  if (!word.empty() && !HasCommand(&app, word)) {
+  if (!AddCommands(&app, word, &action)) {
     ReportError(InvalidArgument("No help topic for '{}'", word));
     return 1;
   }
@@ -88,14 +114,13 @@ int Main(int argc, char** argv) {
                .level = LevelOf(global)});
   if (status.ok()) status = CheckGlobal(global);
   // Processes of these commands are seen from inside the container.
-  const bool enters =
-      app.got_subcommand("create") || app.got_subcommand("run") || app.got_subcommand("exec");
+  const bool enters = word == "create" || word == "run" || word == "exec";
   if (status.ok() && enters) status = linux_::ProtectSelf(argv);
   StatusOr<int> result = status.ok() ? action(global) : StatusOr<int>(status);
   if (result.ok()) return *result;
   ReportError(result.status());
   // As runc: 255 when exec fails, 1 for the others.
-  return app.got_subcommand("exec") ? 255 : 1;
+  return word == "exec" ? 255 : 1;
 }
 
 }  // namespace

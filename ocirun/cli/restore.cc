@@ -44,7 +44,9 @@ void AddRestore(CLI::App* app, Action* run) {
       ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
       const container::Store store = global.store();
       if (flags->detach) {
-        RETURN_IF_ERROR(container::Restore(store, flags->create, flags->criu).status());
+        ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create.bundle));
+        RETURN_IF_ERROR(
+            container::Restore(store, flags->create, std::move(bundle), flags->criu).status());
         return 0;
       }
       if (!flags->no_subreaper && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)

@@ -27,7 +27,7 @@ Status Checkpoint(const Store& store, const std::string& id, const CriuOptions& 
 
 // Makes the container anew from a checkpoint and the bundle, running. When it fails nothing is
 // left. Returns the record; the process is a child of the caller.
-StatusOr<Record> Restore(const Store& store, const CreateOptions& create,
+StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle bundle,
                          const CriuOptions& options);
 
 // What the two share. The folders stay open as long as CRIU works: `request` names them by number.

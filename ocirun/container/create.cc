@@ -138,6 +138,7 @@ Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
   record.created = NowUnixNanos();
   record.owner = ::geteuid();
   record.annotations = spec.annotations;
+  record.later = NeedsOf(spec);
   record.descriptors = StandardDescriptors();
   return record;
 }
@@ -225,14 +226,18 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
 
 }  // namespace
 
-StatusOr<oci::Spec> LoadBundle(const CreateOptions& options, std::string* text) {
-  auto read = ReadFile(options.bundle + "/config.json");
-  if (!read.ok()) return Annotate(read.status(), "bundle");
-  *text = std::move(*read);
-  ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, options.bundle));
+StatusOr<Bundle> ReadBundle(const std::string& folder) {
+  auto text = ReadFile(folder + "/config.json");
+  if (!text.ok()) return Annotate(text.status(), "bundle");
+  ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, folder));
+  return Bundle{std::move(*text), std::move(spec)};
+}
+
+Status CheckBundle(const CreateOptions& options, const oci::Spec& spec) {
+  RETURN_IF_ERROR(CheckId(options.id));
   RETURN_IF_ERROR(CheckOptions(options, spec));
   for (const std::string& warning : spec.warnings) Warn("{}", warning);
-  return spec;
+  return absl::OkStatus();
 }
 
 namespace {
@@ -251,14 +256,13 @@ Status HandOver(const Handover& to, pid_t pid) {
   return absl::OkStatus();
 }
 
-StatusOr<Record> Create(const Store& store, CreateOptions options) {
-  RETURN_IF_ERROR(CheckId(options.id));
-  std::string text;
-  ASSIGN_OR_RETURN(oci::Spec spec, LoadBundle(options, &text));
+StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle) {
+  oci::Spec& spec = bundle.spec;
+  RETURN_IF_ERROR(CheckBundle(options, spec));
   options.preserve_fds += PassListenFds(&*spec.process);
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(options.id));
-  RETURN_IF_ERROR(store.Add(options.id, text));
+  RETURN_IF_ERROR(store.Add(options.id, bundle.text));
   Undo remove_state([&] {
     IgnoreError(store.Remove(options.id), "undoing: the first error is the one to report");
   });

@@ -12,8 +12,9 @@
 
 namespace ocirun::container {
 
-// Reads, checks and parses the bundle's config.json; `*text` is what it says.
-StatusOr<oci::Spec> LoadBundle(const CreateOptions& options, std::string* text);
+// What create and restore ask of a configuration, beyond its being one. Warns of what has no
+// effect.
+Status CheckBundle(const CreateOptions& options, const oci::Spec& spec);
 // Without a process yet.
 Record NewRecord(const CreateOptions& options, const oci::Spec& spec);
 // Makes the cgroups, with their limits. On failure nothing that was made is left.

@@ -28,9 +28,17 @@ struct CreateOptions {
   int preserve_fds = 0;
 };
 
+// What is to become a container, read and validated once.
+struct Bundle {
+  std::string text;  // config.json as it stands there
+  oci::Spec spec;
+};
+// `folder` is absolute.
+StatusOr<Bundle> ReadBundle(const std::string& folder);
+
 // Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
 // Returns the record; the process is a child of the caller.
-StatusOr<Record> Create(const Store& store, CreateOptions options);
+StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle);
 
 // Who is told of a process that was made.
 struct Handover {

@@ -233,14 +233,13 @@ Status RunCriu(Restoring* r, Json opts) {
 
 }  // namespace
 
-StatusOr<Record> Restore(const Store& store, const CreateOptions& create,
+StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle bundle,
                          const CriuOptions& options) {
-  RETURN_IF_ERROR(CheckId(create.id));
-  std::string text;
-  ASSIGN_OR_RETURN(oci::Spec spec, LoadBundle(create, &text));
+  oci::Spec& spec = bundle.spec;
+  RETURN_IF_ERROR(CheckBundle(create, spec));
   ASSIGN_OR_RETURN(const Json opts, RestoreOptions(options, spec));
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(create.id));
-  RETURN_IF_ERROR(store.Add(create.id, text));
+  RETURN_IF_ERROR(store.Add(create.id, bundle.text));
   Undo remove_state([&] {
     IgnoreError(store.Remove(create.id), "undoing: the first error is the one to report");
   });

@@ -28,16 +28,6 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
 
 }  // namespace
 
-namespace {
-
-// With a pid namespace of its own the kernel ends the others when init ends.
-bool HasOwnPids(const Store& store, const Record& record) {
-  const auto spec = store.LoadSpec(record);
-  return !spec.ok() || spec->linux.Makes(oci::NamespaceType::kPid);
-}
-
-}  // namespace
-
 Status Kill(const Store& store, const std::string& id, int signal, KillScope scope) {
   ASSIGN_OR_RETURN(const Record record, store.Load(id));
   const auto cgroups = cgroup::ExistingManager(record.cgroups);
@@ -47,7 +37,8 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
     if (status == ContainerStatus::kStopped && signal == 0) return absl::OkStatus();
     return cgroups->KillAll(signal);
   }
-  if (signal == SIGKILL && !HasOwnPids(store, record)) {
+  // With a pid namespace of its own the kernel ends the others when init ends.
+  if (signal == SIGKILL && record.later.shares_pids) {
     ASSIGN_OR_RETURN(const std::vector<pid_t> pids, cgroups->Pids());
     if (!pids.empty()) return cgroups->KillAll(SIGKILL);
   }
@@ -84,9 +75,11 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   }
   RETURN_IF_ERROR(cgroups->Destroy());
   RETURN_IF_ERROR(linux_::RemoveRdtGroup(record->rdt));
-  const auto spec = store.LoadSpec(*record);
+  StatusOr<oci::Spec> spec = oci::Spec();
+  if (record->later.at_delete) spec = store.LoadSpec(*record);
   // Its mounts are in the host's namespace, below the one that was made of the root.
-  if (spec.ok() && spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
+  if (record->later.at_delete && spec.ok() &&
+      spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
     IgnoreError(sys::Unmount(record->rootfs, MNT_DETACH), "the container may have unmounted it");
   RETURN_IF_ERROR(store.Remove(id));
   if (!spec.ok()) return absl::OkStatus();

@@ -31,7 +31,10 @@ Status Start(const Store& store, const std::string& id) {
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
   ASSIGN_OR_RETURN(const Record record, store.Load(id));
   RETURN_IF_ERROR(CheckCreated(store.StatusOf(record)));
-  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
+  oci::Spec spec;
+  if (record.later.at_start) {
+    ASSIGN_OR_RETURN(spec, store.LoadSpec(record));
+  }
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(store.StartSocket(id), SOCK_SEQPACKET));
   // Once init has accepted, a second start must not find the socket.
   IgnoreError(sys::Unlink(store.StartSocket(id)), "init has ended if it is gone");

@@ -31,7 +31,11 @@ Json ToJson(const Record& record) {
           {"resctrl", record.resctrl},
           {"rdtClass", record.rdt.class_folder},
           {"rdtMonitor", record.rdt.monitor_folder},
-          {"descriptors", record.descriptors}};
+          {"descriptors", record.descriptors},
+          {"later",
+           {{"atStart", record.later.at_start},
+            {"atDelete", record.later.at_delete},
+            {"sharesPids", record.later.shares_pids}}}};
 }
 
 Status ReadMap(const JsonView& view, std::string_view key,
@@ -66,6 +70,10 @@ StatusOr<Record> FromJson(const Json& json) {
   ASSIGN_OR_RETURN(record.rdt.class_folder, StringOr(view, "rdtClass", ""));
   ASSIGN_OR_RETURN(record.rdt.monitor_folder, StringOr(view, "rdtMonitor", ""));
   ASSIGN_OR_RETURN(record.descriptors, StringsOf(view, "descriptors"));
+  ASSIGN_OR_RETURN(const JsonView later, view.Get("later"));
+  ASSIGN_OR_RETURN(record.later.at_start, BoolOr(later, "atStart", true));
+  ASSIGN_OR_RETURN(record.later.at_delete, BoolOr(later, "atDelete", true));
+  ASSIGN_OR_RETURN(record.later.shares_pids, BoolOr(later, "sharesPids", true));
   return record;
 }
 
@@ -101,6 +109,15 @@ Status CheckId(const std::string& id) {
   // A leading dot is kept for our own folders.
   if (clean && id[0] != '.') return absl::OkStatus();
   return InvalidArgument("invalid container ID format: {:?}", id);
+}
+
+Later NeedsOf(const oci::Spec& spec) {
+  const std::optional<oci::Seccomp>& seccomp = spec.linux.seccomp;
+  return {.at_start = !spec.hooks.poststart.empty() ||
+                      (seccomp.has_value() && !seccomp->listener_path.empty()),
+          .at_delete = !spec.hooks.poststop.empty() ||
+                       spec.linux.Find(oci::NamespaceType::kMount) == nullptr,
+          .shares_pids = !spec.linux.Makes(oci::NamespaceType::kPid)};
 }
 
 StatusOr<UniqueFd> Store::Lock(const std::string& id) const {

@@ -28,6 +28,16 @@ enum class ContainerStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
 // "creating", "created", ...: the words of runtime.md#state.
 std::string_view StatusName(ContainerStatus status);
 
+// What the commands after `create` do beyond their ordinary work. They read config.json again only
+// for that: most containers ask for none of it.
+struct Later {
+  bool at_start = true;   // poststart hooks, or a seccomp listener to hand on
+  bool at_delete = true;  // poststop hooks, or no mount namespace of its own
+  bool shares_pids =
+      true;  // no pid namespace of its own: the end of init is not that of the others
+};
+Later NeedsOf(const oci::Spec& spec);
+
 struct Record {
   std::string id;
   std::string oci_version;
@@ -41,6 +51,7 @@ struct Record {
   std::string resctrl;                         // mount point, with linux.intelRdt
   linux_::RdtGroup rdt;
   std::vector<std::string> descriptors;  // what 0, 1 and 2 were at the start, for a checkpoint
+  Later later;
 };
 
 // The folder of all containers.
