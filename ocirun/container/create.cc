@@ -138,6 +138,7 @@ Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
   record.created = NowUnixNanos();
   record.owner = ::geteuid();
   record.annotations = spec.annotations;
+  record.new_keyring = options.new_keyring;
   record.descriptors = StandardDescriptors();
   return record;
 }
