@@ -98,9 +98,9 @@ Status EnterWithUserNamespace(const std::vector<JoinedNamespace>& joined,
 }
 
 // In the helper: enters, clones its own sibling, and tells the runtime its number.
-Status CloneSibling(const std::function<Status()>& enter, uint64_t flags, const UniqueFd& runtime,
-                    pid_t* pid) {
-  RETURN_IF_ERROR(enter());
+Status CloneSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
+                    const UniqueFd& runtime, pid_t* pid) {
+  RETURN_IF_ERROR(enter(runtime));
   ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
   if (*pid == 0) return absl::OkStatus();
   return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
@@ -130,7 +130,7 @@ const UniqueFd* FindJoined(const std::vector<JoinedNamespace>& joined, Namespace
   return nullptr;
 }
 
-StatusOr<pid_t> CloneAsSibling(const std::function<Status()>& enter, uint64_t flags,
+StatusOr<pid_t> CloneAsSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
                                cgroup::Entry* cgroups) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   // It starts in the container's cgroup v2, for its child to inherit: inside, it has no right to
@@ -158,10 +158,11 @@ StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedName
                           cgroup::Entry* cgroups) {
   ChildrensNamespaces chosen;
   RETURN_IF_ERROR(chosen.Choose(config, joined));
-  auto pid = FindJoined(joined, NamespaceType::kUser) != nullptr
-                 ? CloneAsSibling([&] { return EnterWithUserNamespace(joined, config); },
-                                  CloneFlags(config), cgroups)
-                 : cgroup::CloneInto(cgroups, CloneFlags(config));
+  auto pid =
+      FindJoined(joined, NamespaceType::kUser) != nullptr
+          ? CloneAsSibling([&](const UniqueFd&) { return EnterWithUserNamespace(joined, config); },
+                           CloneFlags(config), cgroups)
+          : cgroup::CloneInto(cgroups, CloneFlags(config));
   if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
   return pid;
 }

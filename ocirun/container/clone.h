@@ -20,9 +20,10 @@ const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
 
 // New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
 // and come back: a helper runs `enter`, and what it then clones with `flags` becomes the caller's
-// child (CLONE_PARENT). Returns 0 in that child.
-StatusOr<pid_t> CloneAsSibling(const std::function<Status()>& enter, uint64_t flags,
-                               cgroup::Entry* cgroups);
+// child (CLONE_PARENT). Returns 0 in that child. `enter` may close every descriptor but the one it
+// is given, over which the helper answers.
+StatusOr<pid_t> CloneAsSibling(const std::function<Status(const UniqueFd& answer)>& enter,
+                               uint64_t flags, cgroup::Entry* cgroups);
 
 // Makes init, a child of the caller, in all new namespaces and the joined pid namespace; the caller
 // itself stays in its own. Returns 0 in init and its process id in the caller. Init still has to

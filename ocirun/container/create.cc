@@ -139,6 +139,7 @@ Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
   record.owner = ::geteuid();
   record.annotations = spec.annotations;
   record.later = NeedsOf(spec);
+  record.new_keyring = options.new_keyring;
   record.descriptors = StandardDescriptors();
   return record;
 }

@@ -18,6 +18,7 @@
 #include "ocirun/init/sync.h"
 #include "ocirun/linux/console.h"
 #include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/keyring.h"
 #include "ocirun/linux/limits.h"
 #include "ocirun/linux/lsm.h"
 #include "ocirun/linux/proc.h"
@@ -51,18 +52,60 @@ StatusOr<int> OtherNamespaces(pid_t init) {
 struct ExecContext {
   const oci::Process& process;
   const std::optional<linux_::SeccompFilter>& seccomp;
-  const UniqueFd& init;  // pidfd
-  const UniqueFd& proc;  // linux_::OpenProc()
+  const Record& record;
   const oci::Linux& config;
-  int namespaces = 0;              // still to be entered
+  UniqueFd init;                   // pidfd
+  UniqueFd proc;                   // linux_::OpenProc()
+  int namespaces = 0;              // to be entered
   bool in_user_namespace = false;  // of the container's own
   int preserve_fds = 0;
   cgroup::Entry cgroups;
   UniqueFd parent, console;
 };
 
-Status SetUpTerminal(ExecContext* c) {
+Status SetOwnOomScoreAdj(const ExecContext& c) {
+  if (!c.process.oom_score_adj.has_value()) return absl::OkStatus();
+  const int score = *c.process.oom_score_adj;
+  return Annotate(linux_::WriteInProc(c.proc, "self/oom_score_adj", std::to_string(score)),
+                  fmt::format("process.oomScoreAdj {}", score));
+}
+
+// In the helper, which nobody in the container can see: all of the host that it holds is let go
+// before it enters, so that the process which it then clones into the container's pid namespace has
+// the container's root from its first moment and no descriptor of the host's (CVE-2016-9962).
+Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
+  std::vector<int> keep = {LogFd(),         c->init.get(),    c->proc.get(),
+                           c->parent.get(), c->console.get(), answer.get()};
+  for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
+  for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
+  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
+  // In runc's words, as init's.
+  Debug("nsexec container setup: entering the container");
+  // Before it is not dumpable: the files of such a process belong to the host's root.
+  RETURN_IF_ERROR(SetOwnOomScoreAdj(*c));
+  const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
+  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
+  Debug("nsexec: affinity: {}", linux_::CpuAffinityText());
+  RETURN_IF_ERROR(Annotate(cgroup::Enter(c->cgroups), "exec: error adding pid to cgroups"));
+  c->cgroups = {};
+  if (affinity.final.empty())
+    IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
+  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
+  // All at once: an ordinary user may enter them in no other way, and from a user namespace there
+  // is none back.
+  if (c->namespaces != 0) RETURN_IF_ERROR(sys::SetNs(c->init, c->namespaces));
+  c->init.Reset();
+  // In a user namespace its processes have no right to look at this one, whatever they may do
+  // there; and a procfs for the labels can't be made inside.
+  if (!c->in_user_namespace) c->proc.Reset();
+  return absl::OkStatus();
+}
+
+Status SetUpSession(ExecContext* c) {
   if (::setsid() < 0) return SysError(errno, "setsid");
+  if (c->record.new_keyring)
+    RETURN_IF_ERROR(linux_::NewSessionKeyring(c->proc, c->record.id, c->process.selinux_label));
   if (!c->process.terminal) return absl::OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(const linux_::Terminal terminal,
@@ -73,30 +116,13 @@ Status SetUpTerminal(ExecContext* c) {
 
 // Like init's recipe, in namespaces that exist.
 Status RunInContainer(ExecContext* c) {
-  std::vector<int> keep = {LogFd(), c->init.get(), c->proc.get(), c->parent.get(),
-                           c->console.get()};
-  for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
-  for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
-  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
-  // In runc's words, as init's.
-  Debug("nsexec container setup: entering the container");
   Debug("child process in init()");
   RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
-  const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
-  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
-  Debug("nsexec: affinity: {}", linux_::CpuAffinityText());
-  RETURN_IF_ERROR(cgroup::Enter(c->cgroups));
-  if (affinity.final.empty())
-    IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
-  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
-  // The pid namespace was chosen for us before the clone. All others at once: between the first
-  // and the last nothing of the container can get at us.
-  const int others = c->namespaces & ~CLONE_NEWPID;
-  if (others != 0) RETURN_IF_ERROR(sys::SetNs(c->init, others));
   if (c->in_user_namespace && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
     return SysError(errno, "setresuid");
-  RETURN_IF_ERROR(SetUpTerminal(c));
+  // Where the kernel lets a change of user make a process dumpable again (fs.suid_dumpable).
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
+  RETURN_IF_ERROR(SetUpSession(c));
   RETURN_IF_ERROR(linux_::SetRlimits(c->process.rlimits));
   if (c->process.scheduler.has_value())
     RETURN_IF_ERROR(linux_::SetScheduler(*c->process.scheduler));
@@ -124,23 +150,10 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   return absl::OkStatus();
 }
 
-// An ordinary user may enter the container's namespaces only all at once and through its user
-// namespace, from which there is no way back: a helper enters, and what it clones becomes the
-// runtime's child.
-StatusOr<pid_t> CloneThroughUserNamespace(const UniqueFd& init, ExecContext* context) {
-  const auto enter = [&] { return sys::SetNs(init, context->namespaces); };
-  const auto pid = CloneAsSibling(enter, 0, &context->cgroups);
-  context->namespaces = 0;
-  return pid;
-}
-
-// Clones into the container's pid namespace and cgroups.
-StatusOr<pid_t> CloneInto(const UniqueFd& init, ExecContext* context) {
-  if (::geteuid() != 0 && (context->namespaces & CLONE_NEWUSER) != 0)
-    return CloneThroughUserNamespace(init, context);
-  if ((context->namespaces & CLONE_NEWPID) != 0)
-    RETURN_IF_ERROR(Annotate(sys::SetNs(init, CLONE_NEWPID), "pid"));
-  return cgroup::CloneInto(&context->cgroups, 0);
+// Clones into the container's namespaces and cgroups.
+StatusOr<pid_t> CloneInto(ExecContext* context) {
+  const auto enter = [&](const UniqueFd& answer) { return EnterContainer(context, answer); };
+  return CloneAsSibling(enter, 0, &context->cgroups);
 }
 
 Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Entry* out) {
@@ -165,17 +178,18 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   if (spec.linux.seccomp.has_value()) {
     ASSIGN_OR_RETURN(seccomp, linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
   }
-  ASSIGN_OR_RETURN(const UniqueFd init, sys::PidfdOpen(record.init_pid));
+  ASSIGN_OR_RETURN(UniqueFd init, sys::PidfdOpen(record.init_pid));
   // The pidfd holds the process; was it still the container's when we opened it?
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
   RETURN_IF_ERROR(linux_::CheckLabels(options.process));
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
-  ASSIGN_OR_RETURN(const UniqueFd proc, linux_::OpenProc());
+  ASSIGN_OR_RETURN(UniqueFd proc, linux_::OpenProc());
   ExecContext context{.process = options.process,
                       .seccomp = seccomp,
-                      .init = init,
-                      .proc = proc,
+                      .record = record,
                       .config = spec.linux,
+                      .init = std::move(init),
+                      .proc = std::move(proc),
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
   context.in_user_namespace = (context.namespaces & CLONE_NEWUSER) != 0;
@@ -188,14 +202,16 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   // In a paused container the process stands still until `resume`, which needs the lock. What it
   // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
   lock.Reset();
-  auto cloned = CloneInto(init, &context);
+  auto cloned = CloneInto(&context);
   if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
     // cgroup v2: the container has made cgroups with controllers of its own, so that no process may
     // be in its topmost one. Where its init has gone there is room.
     ASSIGN_OR_RETURN(context.cgroups, cgroup::EntryOfProcess(record.init_pid));
-    cloned = cgroup::CloneInto(&context.cgroups, 0);
+    cloned = CloneInto(&context);
   }
-  if (!cloned.ok()) return Annotate(cloned.status(), "exec: error adding pid to cgroups");
+  if (ErrnoOf(cloned.status()) == EBUSY)
+    return Annotate(cloned.status(), "exec: error adding pid to cgroups");
+  RETURN_IF_ERROR(cloned.status());
   const pid_t pid = *cloned;
   if (pid == 0) {
     sockets.first.Reset();
@@ -205,8 +221,6 @@ StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
   }
   sys::ChildGuard guard(pid);
   context.parent.Reset();
-  if (options.process.oom_score_adj.has_value())
-    RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *options.process.oom_score_adj));
   RETURN_IF_ERROR(init::SendMessage(sockets.first, init::Message::kGo));
   RETURN_IF_ERROR(init::ExpectEnd(sockets.first, [&](UniqueFd listener) {
     return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kRunning, pid, listener);

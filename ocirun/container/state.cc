@@ -31,6 +31,7 @@ Json ToJson(const Record& record) {
           {"resctrl", record.resctrl},
           {"rdtClass", record.rdt.class_folder},
           {"rdtMonitor", record.rdt.monitor_folder},
+          {"newKeyring", record.new_keyring},
           {"descriptors", record.descriptors},
           {"later",
            {{"atStart", record.later.at_start},
@@ -69,6 +70,7 @@ StatusOr<Record> FromJson(const Json& json) {
   ASSIGN_OR_RETURN(record.resctrl, StringOr(view, "resctrl", ""));
   ASSIGN_OR_RETURN(record.rdt.class_folder, StringOr(view, "rdtClass", ""));
   ASSIGN_OR_RETURN(record.rdt.monitor_folder, StringOr(view, "rdtMonitor", ""));
+  ASSIGN_OR_RETURN(record.new_keyring, BoolOr(view, "newKeyring", true));
   ASSIGN_OR_RETURN(record.descriptors, StringsOf(view, "descriptors"));
   ASSIGN_OR_RETURN(const JsonView later, view.Get("later"));
   ASSIGN_OR_RETURN(record.later.at_start, BoolOr(later, "atStart", true));

@@ -50,6 +50,7 @@ struct Record {
   std::map<std::string, std::string> cgroups;  // cgroup::Manager::View()
   std::string resctrl;                         // mount point, with linux.intelRdt
   linux_::RdtGroup rdt;
+  bool new_keyring = true;
   std::vector<std::string> descriptors;  // what 0, 1 and 2 were at the start, for a checkpoint
   Later later;
 };

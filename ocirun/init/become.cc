@@ -129,8 +129,10 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
 Status CloseOnExec(const UniqueFd& proc, int first) {
   if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) == 0) return absl::OkStatus();
   if (errno != ENOSYS && errno != EINVAL) return SysError(errno, "close_range");
+  UniqueFd made;
+  ASSIGN_OR_RETURN(const UniqueFd* usable, linux_::ProcOrNew(proc, &made));
   ASSIGN_OR_RETURN(const UniqueFd folder,
-                   linux_::OpenInProc(proc, "self/fd", O_RDONLY | O_DIRECTORY));
+                   linux_::OpenInProc(*usable, "self/fd", O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
   for (const std::string& name : names) {
     int fd = -1;

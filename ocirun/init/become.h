@@ -15,7 +15,7 @@ namespace ocirun::init {
 struct Identity {
   const oci::Process& process;
   const std::optional<linux_::SeccompFilter>& seccomp;
-  const UniqueFd& proc;       // linux_::OpenProc()
+  const UniqueFd& proc;       // linux_::OpenProc(); invalid: one is made where it is needed
   const UniqueFd& companion;  // who hears of the seccomp listener (sync.h)
   int preserve_fds = 0;       // descriptors 3 .. 3+n-1 stay open
 };

@@ -2,14 +2,12 @@
 #include "ocirun/init/init.h"
 
 #include <fcntl.h>
-#include <linux/keyctl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -28,8 +26,9 @@
 #include "ocirun/linux/devices.h"
 #include "ocirun/linux/exec_lookup.h"
 #include "ocirun/linux/hide.h"
+#include "ocirun/linux/keyring.h"
 #include "ocirun/linux/limits.h"
-#include "ocirun/linux/lsm.h"
+#include "ocirun/linux/proc.h"
 #include "ocirun/linux/scheduling.h"
 #include "ocirun/linux/time_namespace.h"
 #include "ocirun/log/log.h"
@@ -115,13 +114,7 @@ Status NewTimeNamespace(InitContext* c, Progress*) {
 Status NewSession(InitContext* c, Progress*) {
   if (::setsid() < 0) return SysError(errno, "setsid");
   if (!c->new_keyring) return absl::OkStatus();
-  RETURN_IF_ERROR(linux_::SetKeyLabel(c->proc, c->spec.process->selinux_label));
-  const std::string name = "_ses." + c->record.id;
-  const long key = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str(), 0, 0, 0);
-  // Kernels without keyrings and hosts that forbid them keep the caller's, as runc does.
-  if (key < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT)
-    return SysError(errno, "keyctl", name);
-  return absl::OkStatus();
+  return linux_::NewSessionKeyring(c->proc, c->record.id, c->spec.process->selinux_label);
 }
 
 Status LoopbackUp(InitContext* c, Progress*) {
@@ -205,7 +198,11 @@ Status OpenConsole(InitContext* c, Progress* p) {
 
 Status SetSysctls(InitContext* c, Progress* p) {
   if (c->spec.linux.sysctl.empty()) return absl::OkStatus();
+  // The container's procfs: ours may show /proc/sys read-only. What is no procfs must not pass for
+  // one, or the sysctl would only seem to be set.
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenInRoot(p->root, "proc", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const bool is_proc, linux_::IsProcRoot(proc));
+  if (!is_proc) return FailedPrecondition("linux.sysctl: no procfs is mounted on /proc");
   return linux_::SetSysctls(c->spec.linux, proc);
 }
 
@@ -227,9 +224,11 @@ Status OwnNullDevice(InitContext*, Progress*) {
   for (int fd = 0; fd < 3; ++fd) {
     struct stat st;
     if (::fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) continue;
-    if (!own) own = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!own)
+      own = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     // Without one, or with something else of that name, the host's is right enough.
-    if (::fstat(own.get(), &st) < 0 || st.st_rdev != makedev(1, 3)) return absl::OkStatus();
+    if (::fstat(own.get(), &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+      return absl::OkStatus();
     if (::fcntl(own.get(), F_SETFL, 0) < 0) return SysError(errno, "fcntl F_SETFL");
     if (::dup2(own.get(), fd) < 0) return SysError(errno, "dup2");
   }
@@ -345,6 +344,9 @@ void RunInit(InitContext* context) {
   Debug("init: closing the pipe to signal completion");
   IgnoreError(SendMessage(context->parent, Message::kReady), "then `start` will not come either");
   context->parent.Reset();
+  // While it waits, processes of another container may see it (a shared pid namespace), and one
+  // with CAP_SYS_PTRACE could go through this to the host's root. In a user namespace none can.
+  if (context->spec.linux.Find(NamespaceType::kUser) == nullptr) context->proc.Reset();
   auto starter = sys::Accept(context->start);
   if (!starter.ok()) ::_exit(1);
   context->start.Reset();

@@ -2,8 +2,11 @@
 #include "ocirun/linux/console.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -12,11 +15,28 @@
 
 namespace ocirun::linux_ {
 
+namespace {
+
+// What stands at /dev/pts/ptmx may be of the image's making: only the multiplexer of a devpts gives
+// a terminal (CVE-2025-52565), and nothing else is to be waited for or to become the controlling
+// terminal by being opened.
+StatusOr<UniqueFd> OpenMultiplexer(const UniqueFd& root) {
+  auto master = OpenInRoot(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+  if (!master.ok()) return Annotate(master.status(), "terminal (is devpts mounted on /dev/pts?)");
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*master));
+  struct statfs fs;
+  if (::fstatfs(master->get(), &fs) < 0) return SysError(errno, "fstatfs", "/dev/pts/ptmx");
+  if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) || fs.f_type != DEVPTS_SUPER_MAGIC)
+    return FailedPrecondition("terminal: /dev/pts/ptmx of the container is not that of a devpts");
+  if (::fcntl(master->get(), F_SETFL, 0) < 0) return SysError(errno, "fcntl F_SETFL");
+  return master;
+}
+
+}  // namespace
+
 StatusOr<Terminal> OpenTerminal(const UniqueFd& root, std::optional<oci::ConsoleSize> size) {
   Terminal terminal;
-  auto master = OpenInRoot(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW);
-  if (!master.ok()) return Annotate(master.status(), "terminal (is devpts mounted on /dev/pts?)");
-  terminal.master = std::move(*master);
+  ASSIGN_OR_RETURN(terminal.master, OpenMultiplexer(root));
   const int unlock = 0;
   if (::ioctl(terminal.master.get(), TIOCSPTLCK, &unlock) < 0)
     return SysError(errno, "ioctl TIOCSPTLCK");
@@ -46,9 +66,14 @@ Status UseTerminal(const UniqueFd& slave, const oci::User& user) {
 }
 
 Status MakeConsole(const UniqueFd& root, const UniqueFd& slave) {
-  auto made = OpenInRoot(root, "/dev/console", O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0620);
-  if (!made.ok() && ErrnoOf(made.status()) != EIO) return made.status();
-  ASSIGN_OR_RETURN(const UniqueFd target, OpenInRoot(root, "/dev/console", O_PATH | O_NOFOLLOW));
+  // Made and never opened: what the image has there could be a device, or a link to the outside
+  // (CVE-2026-88264).
+  ASSIGN_OR_RETURN(const UniqueFd dev, OpenInRoot(root, "/dev", O_PATH | O_DIRECTORY));
+  if (::mknodat(dev.get(), "console", S_IFREG | 0620, 0) < 0 && errno != EEXIST && errno != EROFS)
+    return SysError(errno, "mknod", "/dev/console");
+  ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(dev, "console", O_PATH | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(target));
+  if (S_ISLNK(st.st_mode)) return SysError(ELOOP, "open", "/dev/console");
   ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(slave, false));
   return sys::MoveMount(tree, target);
 }

@@ -44,8 +44,9 @@ StatusOr<std::pair<UniqueFd, std::string>> Parent(const UniqueFd& root, const st
 
 Status BindFromHost(const UniqueFd& folder, const std::string& name, const std::string& path) {
   ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
-  ASSIGN_OR_RETURN(const UniqueFd place,
-                   sys::OpenAt(folder, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0666));
+  // What stands there already is covered and never opened.
+  if (::mknodat(folder.get(), name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST)
+    return SysError(errno, "mknod", path);
   ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
   return sys::MoveMount(tree, target);
 }
@@ -58,18 +59,20 @@ Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
   if (::mknodat(folder.get(), name.c_str(), TypeBits(device.type) | mode, number) < 0) {
     if (errno == EPERM && device.type != 'p') return BindFromHost(folder, name, device.path);
     if (errno != EEXIST) return SysError(errno, "mknod", device.path);
-    // An image may bring its own /dev: the same device is kept, anything else is not trusted.
-    struct stat st;
-    if (::fstatat(folder.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) < 0)
-      return SysError(errno, "stat", device.path);
-    if ((st.st_mode & S_IFMT) != TypeBits(device.type) || st.st_rdev != number)
-      return SysError(EEXIST, "mknod", device.path);
   }
-  // mknod's mode is cut by the umask.
-  if (::fchmodat(folder.get(), name.c_str(), mode, 0) < 0)
-    return SysError(errno, "chmod", device.path);
-  if (::fchownat(folder.get(), name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) < 0)
+  // An image may bring its own /dev: the same device is kept, anything else is not trusted. Owner
+  // and mode go to what was looked at: behind the name another container could have put a link to a
+  // file of the host by now.
+  ASSIGN_OR_RETURN(const UniqueFd node, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(node));
+  if ((st.st_mode & S_IFMT) != TypeBits(device.type) || st.st_rdev != number)
+    return SysError(EEXIST, "mknod", device.path);
+  if ((st.st_uid != device.uid || st.st_gid != device.gid) &&
+      ::fchownat(node.get(), "", device.uid, device.gid, AT_EMPTY_PATH) < 0)
     return SysError(errno, "chown", device.path);
+  // O_PATH descriptors have no fchmod before Linux 6.6; a device is no link, so this one is final.
+  if ((st.st_mode & 07777) != mode && ::chmod(ProcFdPath(node).c_str(), mode) < 0)
+    return SysError(errno, "chmod", device.path);
   return absl::OkStatus();
 }
 

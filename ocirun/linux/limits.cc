@@ -26,6 +26,13 @@ std::optional<oci::NamespaceType> NamespaceOf(const std::string& key) {
   return std::nullopt;
 }
 
+// Whether `path` is a namespace that the caller is in.
+bool IsOwnNamespace(const std::string& path, oci::NamespaceType type) {
+  const auto theirs = sys::StatPath(path);
+  const auto own = sys::StatPath(fmt::format("/proc/self/ns/{}", oci::NamespaceProcName(type)));
+  return theirs.ok() && own.ok() && theirs->st_dev == own->st_dev && theirs->st_ino == own->st_ino;
+}
+
 // "net.ipv4.ip_forward" -> "net/ipv4/ip_forward". With slashes it is a path already (an interface
 // name may hold dots).
 std::string Dotted(std::string key) {
@@ -63,12 +70,19 @@ Status CheckSysctls(const oci::Linux& config) {
     if (config.Find(*type) == nullptr)
       return InvalidArgument("linux.sysctl: {:?} needs a {} namespace of the container's own", key,
                              oci::NamespaceName(*type));
+    // Joined by its path it can be the host's all the same.
+    const std::string& path = config.Find(*type)->path;
+    if (!path.empty() && IsOwnNamespace(path, *type))
+      return InvalidArgument("linux.sysctl: {:?} is not allowed in the host's {} namespace", key,
+                             oci::NamespaceName(*type));
+    const size_t end = value.find('\n');
+    if (end != std::string::npos && end + 1 != value.size())
+      return InvalidArgument("linux.sysctl: the value of {:?} must be one line", key);
   }
   return absl::OkStatus();
 }
 
 Status SetSysctls(const oci::Linux& config, const UniqueFd& proc) {
-  RETURN_IF_ERROR(CheckSysctls(config));
   for (const auto& [key, value] : config.sysctl) {
     auto file = sys::OpenAt2(proc, "sys/" + PathOf(key), O_WRONLY,
                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);

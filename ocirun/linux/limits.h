@@ -14,10 +14,10 @@ Status SetRlimits(const std::vector<oci::Rlimit>& limits);
 // Writes oom_score_adj of a process, from outside; lowering needs CAP_SYS_RESOURCE (proc(5)).
 Status SetOomScoreAdj(pid_t pid, int score);
 
-// Writes the sysctls of the container below `proc` (the container's procfs, open O_PATH). Refuses
-// what is not namespaced, or whose namespace is the host's: it would change the host.
-Status SetSysctls(const oci::Linux& config, const UniqueFd& proc);
-// The same check alone, before anything is made.
+// Refuses sysctls that are not namespaced, or whose namespace is the host's: they would change the
+// host. Runs in the runtime, in the host's namespaces, before anything is made.
 Status CheckSysctls(const oci::Linux& config);
+// Writes them below `proc` (the container's procfs, open O_PATH). Runs in init.
+Status SetSysctls(const oci::Linux& config, const UniqueFd& proc);
 
 }  // namespace ocirun::linux_

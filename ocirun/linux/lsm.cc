@@ -44,8 +44,11 @@ Status CheckLabels(const oci::Process& process) {
   return absl::OkStatus();
 }
 
-Status SetExecLabels(const UniqueFd& proc, const oci::Process& process) {
+Status SetExecLabels(const UniqueFd& given, const oci::Process& process) {
   if (process.apparmor_profile.empty() && process.selinux_label.empty()) return absl::OkStatus();
+  UniqueFd made;
+  ASSIGN_OR_RETURN(const UniqueFd* usable, ProcOrNew(given, &made));
+  const UniqueFd& proc = *usable;
   const Dumpable dumpable;
   if (!process.apparmor_profile.empty())
     RETURN_IF_ERROR(
@@ -57,10 +60,12 @@ Status SetExecLabels(const UniqueFd& proc, const oci::Process& process) {
   return absl::OkStatus();
 }
 
-Status SetKeyLabel(const UniqueFd& proc, const std::string& label) {
+Status SetKeyLabel(const UniqueFd& given, const std::string& label) {
   if (label.empty()) return absl::OkStatus();
+  UniqueFd made;
+  ASSIGN_OR_RETURN(const UniqueFd* proc, ProcOrNew(given, &made));
   const Dumpable dumpable;
-  return Annotate(WriteInProc(proc, "self/attr/keycreate", label),
+  return Annotate(WriteInProc(*proc, "self/attr/keycreate", label),
                   fmt::format("set selinux label {:?} for keys", label));
 }
 

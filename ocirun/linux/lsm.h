@@ -20,7 +20,7 @@ bool HasSelinux();
 Status CheckLabels(const oci::Process& process);
 
 // Asks for the profile and the context at the caller's next exec (proc(5), attr/). `proc` is from
-// OpenProc().
+// OpenProc(), or invalid: then one is made for this.
 Status SetExecLabels(const UniqueFd& proc, const oci::Process& process);
 
 // SELinux: keys that the caller makes from now on get the process's label.

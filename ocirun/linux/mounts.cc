@@ -22,6 +22,7 @@
 #include "ocirun/linux/lsm.h"
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
+#include "ocirun/linux/proc.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -82,7 +83,11 @@ Status CheckProc(const UniqueFd& target, const oci::Mount& mount, const UniqueFd
   std::string clean;
   for (const std::string& part : PathComponents(mount.destination)) clean += "/" + part;
   if (clean == "/proc") {
-    if (source.valid() ? IsProc(source) : mount.type == "proc") return absl::OkStatus();
+    bool is_proc = mount.type == "proc";
+    if (source.valid()) {
+      ASSIGN_OR_RETURN(is_proc, IsProcRoot(source));
+    }
+    if (is_proc) return absl::OkStatus();
     return InvalidArgument("{:?} cannot be mounted because it is not of type proc",
                            mount.destination);
   }

@@ -19,6 +19,16 @@ namespace ocirun::linux_ {
 // the process that asks, as the pid namespace of this mount numbers it.
 StatusOr<UniqueFd> OpenProc();
 
+// Whether the folder is the root of a procfs and not a part of one.
+StatusOr<bool> IsProcRoot(const UniqueFd& folder);
+
+// A procfs of the caller's pid namespace that is mounted nowhere, so that nobody can have put
+// anything on it. Needs CAP_SYS_ADMIN; in a user namespace the kernel may refuse it.
+StatusOr<UniqueFd> NewProc();
+
+// `given`, of OpenProc() or NewProc(), or where it is invalid a new one that ends with `made`.
+StatusOr<const UniqueFd*> ProcOrNew(const UniqueFd& given, UniqueFd* made);
+
 // Files of a process that is not dumpable belong to the host's root, so that the root of a user
 // namespace can't write its own (proc(5)). While one of these lives the calling process is
 // dumpable.

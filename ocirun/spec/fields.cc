@@ -20,8 +20,36 @@ Status RefuseUnsupported(const JsonView& view, std::initializer_list<std::string
   return absl::OkStatus();
 }
 
-Status CheckNoNul(const JsonView& view, const std::string& text) {
-  return text.find('\0') == std::string::npos ? absl::OkStatus() : view.Bad("holds a NUL byte");
+namespace {
+
+bool HoldsNul(const std::string& text) { return text.find('\0') != std::string::npos; }
+
+// The path of the first string or key below `value` that holds a NUL byte, put together on the way
+// back: "[3].env.mounts" in reverse.
+bool FindNul(const Json& value, std::string* path) {
+  if (value.is_string()) return HoldsNul(value.get_ref<const std::string&>());
+  if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i) {
+      if (!FindNul(value[i], path)) continue;
+      *path = fmt::format("[{}]{}", i, *path);
+      return true;
+    }
+  }
+  if (!value.is_object()) return false;
+  for (const auto& [key, member] : value.items()) {
+    if (!HoldsNul(key) && !FindNul(member, path)) continue;
+    *path = fmt::format(".{}{}", HoldsNul(key) ? fmt::format("{:?}", key) : key, *path);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Status CheckNoNul(const Json& document) {
+  std::string path;
+  if (!FindNul(document, &path)) return absl::OkStatus();
+  return InvalidArgument("{}: holds a NUL byte", path.empty() ? "document" : path.substr(1));
 }
 
 Status ReadStringMap(const JsonView& parent, std::string_view key,
@@ -43,8 +71,11 @@ StatusOr<uint16_t> UInt16(const JsonView& view) {
 
 StatusOr<std::vector<unsigned>> ParseNumberList(std::string_view text) {
   constexpr unsigned kMax = 1u << 16;
-  std::vector<unsigned> out;
-  const auto bad = [&] { return InvalidArgument("{:?} is not a list like 0-3,7", text); };
+  // A set and not a list: "0-65535" a hundred thousand times is still this many numbers.
+  std::vector<bool> named;
+  const auto bad = [&] {
+    return InvalidArgument("{:?} is not a list like 0-3,7", text.substr(0, 100));
+  };
   const char* at = text.data();
   const char* end = at + text.size();
   while (at != end && (end[-1] == '\n' || end[-1] == ' ')) --end;
@@ -59,13 +90,15 @@ StatusOr<std::vector<unsigned>> ParseNumberList(std::string_view text) {
       if (parsed.ec != std::errc()) return bad();
     }
     if (last < first || last >= kMax) return bad();
-    for (unsigned number = first; number <= last; ++number) out.push_back(number);
+    if (named.size() <= last) named.resize(last + 1);
+    std::fill(named.begin() + first, named.begin() + last + 1, true);
     at = parsed.ptr;
     if (at == end) break;
     if (*at != ',' || ++at == end) return bad();
   }
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
+  std::vector<unsigned> out;
+  for (unsigned number = 0; number < named.size(); ++number)
+    if (named[number]) out.push_back(number);
   return out;
 }
 

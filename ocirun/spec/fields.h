@@ -21,7 +21,9 @@ namespace ocirun::oci {
 // it.
 Status RefuseUnsupported(const JsonView& view, std::initializer_list<std::string_view> keys);
 
-Status CheckNoNul(const JsonView& view, const std::string& text);
+// Refuses a document with a NUL byte in a string or a key: what takes it in the end is the kernel,
+// which would take another, shorter word.
+Status CheckNoNul(const Json& document);
 StatusOr<uint16_t> UInt16(const JsonView& view);
 Status ReadStringMap(const JsonView& parent, std::string_view key,
                      std::map<std::string, std::string>* out);

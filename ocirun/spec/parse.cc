@@ -18,7 +18,6 @@ StatusOr<Mount> ParseMount(const JsonView& view, const std::string& bundle) {
   if (mount.destination.empty()) return destination.Bad("must not be empty");
   // Relative ones are deprecated: taken from the root, as the specification asks.
   if (mount.destination[0] != '/') mount.destination.insert(0, "/");
-  RETURN_IF_ERROR(CheckNoNul(destination, mount.destination));
   ASSIGN_OR_RETURN(mount.type, StringOr(view, "type", ""));
   ASSIGN_OR_RETURN(mount.source, StringOr(view, "source", ""));
   ASSIGN_OR_RETURN(mount.options, StringsOf(view, "options"));
@@ -72,7 +71,6 @@ StatusOr<Root> ParseRoot(const JsonView& view, const std::string& bundle) {
   ASSIGN_OR_RETURN(const JsonView path, view.Get("path"));
   ASSIGN_OR_RETURN(root.path, path.String());
   if (root.path.empty()) return path.Bad("must not be empty");
-  RETURN_IF_ERROR(CheckNoNul(path, root.path));
   if (root.path[0] != '/') root.path = bundle + "/" + root.path;
   ASSIGN_OR_RETURN(root.readonly, BoolOr(view, "readonly", false));
   return root;
@@ -108,6 +106,7 @@ StatusOr<Spec> Parse(std::string_view text, const std::string& bundle) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   const JsonView view(json);
   if (!json.is_object()) return view.Bad("must be an object");
+  RETURN_IF_ERROR(CheckNoNul(json));
   Spec spec;
   RETURN_IF_ERROR(CheckVersion(view));
   ASSIGN_OR_RETURN(spec.version, StringOr(view, "ociVersion", ""));
@@ -130,6 +129,7 @@ StatusOr<Spec> Parse(std::string_view text, const std::string& bundle) {
 
 StatusOr<Process> ParseProcess(std::string_view text) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(text));
+  RETURN_IF_ERROR(CheckNoNul(json));
   std::vector<std::string> warnings;
   return ParseProcessView(JsonView(json), &warnings);
 }

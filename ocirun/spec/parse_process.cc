@@ -154,9 +154,6 @@ StatusOr<Process> ParseProcessView(const JsonView& view, std::vector<std::string
   if (process.cwd.empty() || process.cwd[0] != '/') return cwd.Bad("must be an absolute path");
   ASSIGN_OR_RETURN(const JsonView args, view.Get("args"));
   if (process.args.empty() || process.args[0].empty()) return args.Bad("must not be empty");
-  for (const std::string& arg : process.args) RETURN_IF_ERROR(CheckNoNul(args, arg));
-  ASSIGN_OR_RETURN(const JsonView env, view.Get("env"));
-  for (const std::string& entry : process.env) RETURN_IF_ERROR(CheckNoNul(env, entry));
   RETURN_IF_ERROR(ReadInto(view, "consoleSize", &process.console_size, ParseConsoleSize));
   RETURN_IF_ERROR(ReadInto(view, "user", &process.user, ParseUser));
   RETURN_IF_ERROR(ReadInto(view, "capabilities", &process.capabilities,
@@ -166,7 +163,6 @@ StatusOr<Process> ParseProcessView(const JsonView& view, std::vector<std::string
   RETURN_IF_ERROR(ReadInto(view, "execCPUAffinity", &process.exec_cpu_affinity, ParseCpuAffinity));
   ASSIGN_OR_RETURN(process.apparmor_profile, StringOr(view, "apparmorProfile", ""));
   ASSIGN_OR_RETURN(process.selinux_label, StringOr(view, "selinuxLabel", ""));
-  RETURN_IF_ERROR(CheckNoNul(view, process.apparmor_profile + process.selinux_label));
   RETURN_IF_ERROR(ReadList(view, "rlimits", &process.rlimits, ParseRlimit));
   for (size_t i = 0; i < process.rlimits.size(); ++i)
     for (size_t j = 0; j < i; ++j)

@@ -167,6 +167,7 @@ StatusOr<Resources> ParseResourcesView(const JsonView& view) {
 
 StatusOr<Resources> ParseResources(std::string_view text) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(text));
+  RETURN_IF_ERROR(CheckNoNul(json));
   return ParseResourcesView(JsonView(json));
 }
 
