@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <functional>
-#include <latch>
+#include <future>
 #include <thread>
 
 #include "manager/api/filters.h"
@@ -11,6 +11,8 @@ namespace {
 
 using ocid::v1::ContainerState;
 using ocid::v1::Output;
+
+constexpr auto kClientGrace = std::chrono::seconds(2);
 
 container::Cancelled CancelledBy(grpc::ServerContext* context) {
   return [context] { return context->IsCancelled(); };
@@ -23,13 +25,12 @@ class InputThread {
   InputThread(grpc::ServerContext* context, std::function<void()> read_all)
       : context_(context), thread_([this, read_all = std::move(read_all)] {
           read_all();
-          done_.count_down();
+          done_.set_value();
         }) {}
   ~InputThread() {
-    for (int i = 0; i < 100 && !done_.try_wait(); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (done_.get_future().wait_for(kClientGrace) != std::future_status::ready) {
+      context_->TryCancel();
     }
-    if (!done_.try_wait()) context_->TryCancel();
     thread_.join();
   }
   InputThread(const InputThread&) = delete;
@@ -37,7 +38,7 @@ class InputThread {
 
  private:
   grpc::ServerContext* context_;
-  std::latch done_{1};
+  std::promise<void> done_;
   std::thread thread_;
 };
 
