@@ -42,9 +42,9 @@ class InputThread {
   std::thread thread_;
 };
 
-void FillOutput(const container::AttachConnection::Frame& frame, Output* output) {
-  output->set_stream(frame.stream == 2 ? Output::STREAM_STDERR : Output::STREAM_STDOUT);
-  output->set_data(frame.data);
+void FillOutput(const container::AttachConnection::Output& from, Output* output) {
+  output->set_stream(from.stream == 2 ? Output::STREAM_STDERR : Output::STREAM_STDOUT);
+  output->set_data(from.data.data(), from.data.size());
 }
 
 }  // namespace
@@ -198,13 +198,13 @@ grpc::Status ContainerService::AttachContainer(
     if (context->IsCancelled()) connection->Shutdown();
   });
   Status status;
+  ocid::v1::AttachResponse response;
   for (;;) {
-    StatusOr<container::AttachConnection::Frame> frame = connection->Read();
-    if (!frame.ok()) status = frame.status();
-    if (!frame.ok() || frame->stream == 0) break;
-    if (frame->stream == 1 ? !start.stdout() : !start.stderr()) continue;
-    ocid::v1::AttachResponse response;
-    FillOutput(*frame, response.mutable_output());
+    const StatusOr<container::AttachConnection::Output> output = connection->Read();
+    if (!output.ok()) status = output.status();
+    if (!output.ok() || output->stream == 0) break;
+    if (output->stream == 1 ? !start.stdout() : !start.stderr()) continue;
+    FillOutput(*output, response.mutable_output());
     if (!stream->Write(response)) break;
   }
   ocid::v1::AttachResponse last;
@@ -248,9 +248,9 @@ grpc::Status ContainerService::ExecContainer(
     if (context->IsCancelled()) connection->Shutdown();
   });
   for (;;) {
-    StatusOr<container::AttachConnection::Frame> frame = connection->Read();
-    if (!frame.ok() || frame->stream == 0) break;
-    FillOutput(*frame, response.mutable_output());
+    const StatusOr<container::AttachConnection::Output> output = connection->Read();
+    if (!output.ok() || output->stream == 0) break;
+    FillOutput(*output, response.mutable_output());
     if (!stream->Write(response)) break;
   }
   // A client that went away leaves the process running; the shim tells when it ends.
