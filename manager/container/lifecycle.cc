@@ -705,6 +705,10 @@ Status ContainerManager::Recover() {
   for (const auto& [id, live] : containers_) {
     if (StartsWithDaemon(live->record)) starting.push_back(live);
   }
+  for (const auto& [id, live] : containers_) {
+    const network::Endpoint endpoint = EndpointOf(live->record);
+    if (!endpoint.endpoint_id.empty()) bridge_->Claim(id, endpoint);
+  }
   // Containers that join another's namespaces find it in the map.
   for (const auto& [id, live] : containers_) RecoverOne(live);
   for (const LivePtr& live : starting) {
