@@ -223,7 +223,10 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
                                                      {id}));
   std::vector<std::string> chain;
   for (const store::Row& row : rows) chain.push_back(row.Text(0));
-  RETURN_IF_ERROR(snapshotter_->MountContainer(id, chain, bundle + "/rootfs"));
+  using Upper = snapshot::Snapshotter::Upper;
+  RETURN_IF_ERROR(snapshotter_->MountContainer(
+      id, chain, bundle + "/rootfs",
+      record->host_config().auto_remove() ? Upper::kThrownAway : Upper::kKept));
   std::string netns;
   RETURN_IF_ERROR(SetUpNetwork(record, &netns));
   RETURN_IF_ERROR(WriteEtcFiles(*record));
@@ -425,7 +428,10 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
     live->shim.reset();
     live->task_created = false;
     live->execs.clear();
-    IgnoreError(Save(record), "exit.json is gone, but the next start of the daemon sees no shim");
+    // Removal is one act with the exit; killed amid it, the next daemon finds no shim and goes on.
+    if (!record.host_config().auto_remove()) {
+      IgnoreError(Save(record), "exit.json is gone, but the next start of the daemon sees no shim");
+    }
   }
   if (oom) Publish(record, "oom");
   Publish(record, "die", {{"exitCode", std::to_string(info.status)}});
@@ -434,8 +440,8 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
     const std::lock_guard lock(live->mutex);
     ++live->exits;
   }
-  if (!restart && record.host_config().auto_remove()) {
-    IgnoreError(RemoveLocked(live), "it stays, exited, and can be removed by hand");
+  if (!restart && record.host_config().auto_remove() && !RemoveLocked(live).ok()) {
+    IgnoreError(Save(record), "it stays, exited, and can be removed by hand");
   }
   live->changed.notify_all();
 }
