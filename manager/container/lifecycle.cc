@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "base/file.h"
@@ -218,6 +219,13 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   const std::string bundle = Bundle(id);
   Cleanup(record);  // what a killed daemon may have left
   RETURN_IF_ERROR(MakeDirs(bundle + "/rootfs", 0700));
+  // The shim needs no more than the folder to start, which it does beside us.
+  const ShimStart start = ShimOf(id);
+  auto starting = std::async(std::launch::async, [&start] { return ShimClient::Start(start); });
+  Undo end_early([&] {
+    const auto early = starting.get();
+    if (early.ok()) (*early)->Shutdown();
+  });
   ASSIGN_OR_RETURN(const auto rows, database_->Query("SELECT chain_id FROM container_layers WHERE "
                                                      "container = ? ORDER BY position",
                                                      {id}));
@@ -232,11 +240,11 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   RETURN_IF_ERROR(WriteEtcFiles(*record));
   RETURN_IF_ERROR(WriteBundle(live, *record, netns).status());
 
-  const ShimStart start = ShimOf(id);
   const auto prefix = [](const Status& status) {
     return Annotate(status, "failed to create task for container: failed to create shim task");
   };
-  StatusOr<std::unique_ptr<ShimClient>> started = ShimClient::Start(start);
+  end_early.Release();
+  StatusOr<std::unique_ptr<ShimClient>> started = starting.get();
   if (!started.ok()) return prefix(started.status());
   const std::shared_ptr<ShimClient> shim = *std::move(started);
   Undo end_shim([&] { shim->Shutdown(); });
