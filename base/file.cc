@@ -49,6 +49,20 @@ Status RemoveEntryAt(const UniqueFd& parent, const std::string& name, dev_t devi
   return sys::UnlinkAt(parent, name, AT_REMOVEDIR);
 }
 
+Status Replace(const std::string& path, std::string_view data, mode_t mode, bool sync) {
+  std::string temporary = path + ".XXXXXX";
+  const int raw = ::mkostemp(temporary.data(), O_CLOEXEC);
+  if (raw < 0) return SysError(errno, "mkostemp", temporary);
+  const UniqueFd fd(raw);
+  Undo remove([&] { ::unlink(temporary.c_str()); });
+  if (::fchmod(fd.get(), mode) < 0) return SysError(errno, "fchmod", temporary);
+  RETURN_IF_ERROR(Annotate(sys::WriteAll(fd, data), temporary));
+  if (sync) RETURN_IF_ERROR(sys::Fsync(fd));
+  RETURN_IF_ERROR(sys::Rename(temporary, path));
+  remove.Release();
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
@@ -64,17 +78,11 @@ Status WriteFile(const std::string& path, std::string_view data, mode_t mode) {
 }
 
 Status WriteFileAtomic(const std::string& path, std::string_view data, mode_t mode) {
-  std::string temporary = path + ".XXXXXX";
-  const int raw = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (raw < 0) return SysError(errno, "mkostemp", temporary);
-  const UniqueFd fd(raw);
-  Undo remove([&] { ::unlink(temporary.c_str()); });
-  if (::fchmod(fd.get(), mode) < 0) return SysError(errno, "fchmod", temporary);
-  RETURN_IF_ERROR(Annotate(sys::WriteAll(fd, data), temporary));
-  RETURN_IF_ERROR(sys::Fsync(fd));
-  RETURN_IF_ERROR(sys::Rename(temporary, path));
-  remove.Release();
-  return absl::OkStatus();
+  return Replace(path, data, mode, false);
+}
+
+Status WriteFileDurable(const std::string& path, std::string_view data, mode_t mode) {
+  return Replace(path, data, mode, true);
 }
 
 bool PathExists(const std::string& path) {

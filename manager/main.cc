@@ -64,7 +64,7 @@ Status ImportDefaults(image::ImageStore* images, const std::string& root,
     const Status imported = images->ImportLayout(entry.path().string(), name);
     if (!imported.ok()) return Annotate(imported, "default image " + name);
   }
-  return WriteFileAtomic(done, "");
+  return WriteFileDurable(done, "");
 }
 
 StatusOr<Json> LoadSeccomp(const std::string& program_folder) {

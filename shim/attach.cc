@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,17 +89,27 @@ void AttachServer::HoldInput(bool hold) {
 }
 
 void AttachServer::Send(Stream stream, std::string_view data) {
+  const std::string header = Header(stream, data.size());
   for (Client& client : clients_) {
     if (client.gone) continue;
-    client.outgoing += Header(stream, data.size());
-    client.outgoing += data;
-    Flush(&client);
+    if (!client.outgoing.empty()) {
+      client.outgoing += header;
+      client.outgoing += data;
+      Flush(&client);
+      continue;
+    }
+    // The common case: the socket takes all of it, and nothing is copied.
+    const size_t sent = SendSome(&client, header, data);
+    if (client.gone || sent == header.size() + data.size()) continue;
+    client.outgoing = header.substr(std::min(sent, header.size()));
+    client.outgoing += data.substr(sent - std::min(sent, header.size()));
+    Change(client);
   }
 }
 
 bool AttachServer::IsBehind() const {
   return std::any_of(clients_.begin(), clients_.end(),
-                     [](const Client& client) { return client.outgoing.size() > kMaxOutgoing; });
+                     [](const Client& client) { return client.Unsent() > kMaxOutgoing; });
 }
 
 void AttachServer::Finish() {
@@ -112,10 +123,7 @@ void AttachServer::Finish() {
 
 void AttachServer::Serve(ClientList::iterator client, uint32_t events) {
   const bool was_behind = IsBehind();
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-    client->gone = true;
-    client->outgoing.clear();
-  }
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) client->gone = true;
   Flush(&*client);
   // What a client sent before it left still counts; its end is told by the read.
   const bool alive = hold_input_ || Read(&*client);
@@ -151,19 +159,35 @@ bool AttachServer::Read(Client* client) {
   return true;
 }
 
-// Sends what the socket takes. A client that is gone is dropped when its input has been read.
+// Sends what the socket takes, and tells how much. A client that is gone is dropped when its input
+// has been read.
+size_t AttachServer::SendSome(Client* client, std::string_view first, std::string_view second) {
+  std::array<iovec, 2> pieces = {{{const_cast<char*>(first.data()), first.size()},
+                                  {const_cast<char*>(second.data()), second.size()}}};
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  const ssize_t n =
+      sys::RetryEintr([&] { return ::sendmsg(client->socket.get(), &message, MSG_NOSIGNAL); });
+  if (n >= 0) return static_cast<size_t>(n);
+  if (errno != EAGAIN) client->gone = true;
+  return 0;
+}
+
 void AttachServer::Flush(Client* client) {
-  while (!client->outgoing.empty()) {
-    const ssize_t n = sys::RetryEintr([&] {
-      return ::send(client->socket.get(), client->outgoing.data(), client->outgoing.size(),
-                    MSG_NOSIGNAL);
-    });
-    if (n < 0 && errno != EAGAIN) {
-      client->gone = true;
-      client->outgoing.clear();
-    }
-    if (n < 0) break;
-    client->outgoing.erase(0, static_cast<size_t>(n));
+  while (client->Unsent() != 0 && !client->gone) {
+    const size_t sent =
+        SendSome(client, std::string_view(client->outgoing).substr(client->sent), {});
+    if (sent == 0) break;
+    client->sent += sent;
+  }
+  if (client->Unsent() == 0 || client->gone) {
+    client->outgoing.clear();
+    client->sent = 0;
+  } else if (client->sent > kMaxOutgoing) {
+    // A client that is slow for good never gets to the end.
+    client->outgoing.erase(0, client->sent);
+    client->sent = 0;
   }
   Change(*client);
 }

@@ -55,8 +55,10 @@ class AttachServer {
   struct Client {
     UniqueFd socket;
     std::string incoming, outgoing;
+    size_t sent = 0;      // of outgoing
     bool gone = false;    // takes no more output
     bool parked = false;  // gone while input is held: not watched
+    [[nodiscard]] size_t Unsent() const { return outgoing.size() - sent; }
   };
   using ClientList = std::list<Client>;
 
@@ -64,6 +66,7 @@ class AttachServer {
   void Accept();
   void Serve(ClientList::iterator client, uint32_t events);
   bool Read(Client* client);
+  size_t SendSome(Client* client, std::string_view first, std::string_view second);
   void Flush(Client* client);
   Status WatchClient(ClientList::iterator client);
   void Change(const Client& client);

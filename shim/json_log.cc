@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "base/sys/file.h"
 
 namespace ocirun::shim {
 namespace {
 
 constexpr size_t kMaxPiece = 16 * 1024;
+constexpr size_t kBatch = 128 * 1024;  // of lines for one write(2)
 
 // Length of the valid UTF-8 sequence at the start of `text`; 0 when there is none.
 size_t Utf8Length(std::string_view text) {
@@ -41,47 +44,68 @@ void AppendEscape(unsigned code, std::string* out) {
   for (int shift = 12; shift >= 0; shift -= 4) *out += kHex[code >> shift & 15];
 }
 
+// What stands for itself in a JSON string as Go's encoder writes it.
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (int c = 0x20; c < 0x80; ++c)
+    plain[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+  return plain;
+}();
+
+// The first character of `text`, which is not plain; its length.
+size_t AppendSpecial(std::string_view text, std::string* out) {
+  const char c = text[0];
+  const size_t length = Utf8Length(text);
+  if (length == 0) {
+    *out += "\\ufffd";
+    return 1;
+  }
+  if (length > 1) {
+    const std::string_view character = text.substr(0, length);
+    if (character == "\xe2\x80\xa8" || character == "\xe2\x80\xa9") {
+      AppendEscape(text[2] == '\xa8' ? 0x2028 : 0x2029, out);
+    } else {
+      *out += character;
+    }
+    return length;
+  }
+  if (c == '"' || c == '\\') {
+    *out += '\\';
+    *out += c;
+  } else if (c == '\n') {
+    *out += "\\n";
+  } else if (c == '\r') {
+    *out += "\\r";
+  } else {
+    AppendEscape(static_cast<unsigned char>(c), out);
+  }
+  return 1;
+}
+
 // As Go's encoder writes strings: HTML's special characters and the two line separators escaped.
 void AppendEscaped(std::string_view text, std::string* out) {
-  for (size_t i = 0; i < text.size();) {
-    const char c = text[i];
-    const size_t length = Utf8Length(text.substr(i));
-    if (length == 0) {
-      *out += "\\ufffd";
-      ++i;
-      continue;
-    }
-    if (length == 1) {
-      if (c == '"' || c == '\\') {
-        *out += '\\';
-        *out += c;
-      } else if (c == '\n') {
-        *out += "\\n";
-      } else if (c == '\r') {
-        *out += "\\r";
-      } else if (static_cast<unsigned char>(c) < 0x20 || c == '<' || c == '>' || c == '&') {
-        AppendEscape(static_cast<unsigned char>(c), out);
-      } else {
-        *out += c;
-      }
-    } else if (text.substr(i, 3) == "\xe2\x80\xa8" || text.substr(i, 3) == "\xe2\x80\xa9") {
-      AppendEscape(text[i + 2] == '\xa8' ? 0x2028 : 0x2029, out);
-    } else {
-      out->append(text.substr(i, length));
-    }
-    i += length;
+  while (!text.empty()) {
+    size_t run = 0;
+    while (run < text.size() && kPlain[static_cast<unsigned char>(text[run])]) ++run;
+    out->append(text.substr(0, run));
+    text.remove_prefix(run);
+    if (!text.empty()) text.remove_prefix(AppendSpecial(text, out));
   }
+}
+
+void AppendLine(Stream stream, std::string_view text, std::string_view time, std::string* out) {
+  *out += R"({"log":")";
+  AppendEscaped(text, out);
+  *out += stream == Stream::kStdout ? R"(","stream":"stdout","time":")"
+                                    : R"(","stream":"stderr","time":")";
+  *out += time;
+  *out += "\"}\n";
 }
 
 }  // namespace
 
 void AppendLogLine(Stream stream, std::string_view text, UnixNanos time, std::string* out) {
-  *out += R"({"log":")";
-  AppendEscaped(text, out);
-  *out += stream == Stream::kStdout ? R"(","stream":"stdout","time":")"
-                                    : R"(","stream":"stderr","time":")";
-  *out += FormatRfc3339Nano(time);
-  *out += "\"}\n";
+  AppendLine(stream, text, FormatRfc3339Nano(time), out);
 }
 
 StatusOr<std::unique_ptr<JsonLog>> JsonLog::Open(std::string path, uint64_t max_size,
@@ -102,22 +126,35 @@ JsonLog::JsonLog(std::string path, uint64_t max_size, unsigned max_file, UniqueF
 
 Status JsonLog::Append(Stream stream, std::string_view data, UnixNanos now) {
   Partial& partial = partial_[static_cast<int>(stream)];
-  std::string lines;
+  const std::string now_text = FormatRfc3339Nano(now);
+  // One buffer for all logs of the process, so that the batches of a busy one cost no new memory.
+  static std::string lines;
+  lines.clear();
+  Status status;
   while (!data.empty()) {
     const size_t newline = data.find('\n');
     const size_t room = kMaxPiece - partial.text.size();
     const size_t take =
         std::min({newline == std::string_view::npos ? data.size() : newline + 1, room});
-    if (partial.first == 0) partial.first = now;
-    partial.text.append(data.substr(0, take));
+    const std::string_view piece = data.substr(0, take);
     data.remove_prefix(take);
-    const bool whole = partial.text.back() == '\n';
-    if (!whole && partial.text.size() < kMaxPiece) break;
-    AppendLogLine(stream, partial.text, partial.first, &lines);
-    partial.text.clear();
-    if (whole) partial.first = 0;
+    const bool whole = piece.back() == '\n';
+    if (partial.first == 0 && whole) {
+      AppendLine(stream, piece, now_text, &lines);
+    } else {
+      if (partial.first == 0) partial.first = now;
+      partial.text += piece;
+      if (!whole && partial.text.size() < kMaxPiece) break;
+      AppendLogLine(stream, partial.text, partial.first, &lines);
+      partial.text.clear();
+      if (whole) partial.first = 0;
+    }
+    if (lines.size() < kBatch) continue;
+    status.Update(Write(lines));
+    lines.clear();
   }
-  return Write(lines);
+  status.Update(Write(lines));
+  return status;
 }
 
 Status JsonLog::Finish(UnixNanos now) {

@@ -26,8 +26,8 @@ class JsonLog {
   static StatusOr<std::unique_ptr<JsonLog>> Open(std::string path, uint64_t max_size,
                                                  unsigned max_file);
 
-  // Takes output as it comes; writes whole lines and full pieces, keeps the rest. One write(2) a
-  // call.
+  // Takes output as it comes; writes whole lines and full pieces, keeps the rest, in a write(2)
+  // for each 128 KiB of them.
   Status Append(Stream stream, std::string_view data, UnixNanos now);
   // Writes what is left of both streams: at the end of the output.
   Status Finish(UnixNanos now);

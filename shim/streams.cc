@@ -16,7 +16,10 @@
 namespace ocirun::shim {
 namespace {
 
-constexpr size_t kReadSize = 64 * 1024;
+constexpr size_t kReadSize = 128 * 1024;
+// The pipe of a process that fills the kernel's usual one, so that it and we take turns less often.
+// Not from the start: what all pipes of a user hold together is limited (pipe-user-pages-soft).
+constexpr size_t kUsualPipe = 64 * 1024, kBusyPipe = 256 * 1024;
 // Input that the process has not read yet: above it the clients wait, until half of it is gone.
 constexpr size_t kMaxPendingInput = 256 * 1024;
 // Output that is read after the grace, at most.
@@ -139,11 +142,15 @@ void Streams::ReadSource(Source* source) {
 
 // False at the end of the stream.
 bool Streams::ReadOnce(Source* source) {
-  std::array<char, kReadSize> buffer;
+  static std::array<char, kReadSize> buffer;  // one thread; only what was ever filled is memory
   const ssize_t n =
       sys::RetryEintr([&] { return ::read(source->fd.get(), buffer.data(), buffer.size()); });
   if (n < 0) return errno == EAGAIN;  // EIO: a terminal that nobody has open
   if (n == 0) return false;
+  if (!source->grown && static_cast<size_t>(n) >= kUsualPipe) {
+    source->grown = true;
+    ::fcntl(source->fd.get(), F_SETPIPE_SZ, kBusyPipe);  // a terminal, or over the limit: as it was
+  }
   Deliver(source->stream, {buffer.data(), static_cast<size_t>(n)});
   return true;
 }

@@ -53,6 +53,7 @@ class Streams {
   struct Source {
     UniqueFd fd;
     Stream stream = Stream::kStdout;
+    bool grown = false;  // its pipe
   };
   Streams(Loop* loop, Options options, std::function<void()> on_end);
   Status OpenPipes(ChildEnds* child);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <functional>
-#include <latch>
+#include <future>
 #include <thread>
 
 #include "manager/api/filters.h"
@@ -11,6 +11,8 @@ namespace {
 
 using ocid::v1::ContainerState;
 using ocid::v1::Output;
+
+constexpr auto kClientGrace = std::chrono::seconds(2);
 
 container::Cancelled CancelledBy(grpc::ServerContext* context) {
   return [context] { return context->IsCancelled(); };
@@ -23,13 +25,12 @@ class InputThread {
   InputThread(grpc::ServerContext* context, std::function<void()> read_all)
       : context_(context), thread_([this, read_all = std::move(read_all)] {
           read_all();
-          done_.count_down();
+          done_.set_value();
         }) {}
   ~InputThread() {
-    for (int i = 0; i < 100 && !done_.try_wait(); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (done_.get_future().wait_for(kClientGrace) != std::future_status::ready) {
+      context_->TryCancel();
     }
-    if (!done_.try_wait()) context_->TryCancel();
     thread_.join();
   }
   InputThread(const InputThread&) = delete;
@@ -37,13 +38,13 @@ class InputThread {
 
  private:
   grpc::ServerContext* context_;
-  std::latch done_{1};
+  std::promise<void> done_;
   std::thread thread_;
 };
 
-void FillOutput(const container::AttachConnection::Frame& frame, Output* output) {
-  output->set_stream(frame.stream == 2 ? Output::STREAM_STDERR : Output::STREAM_STDOUT);
-  output->set_data(frame.data);
+void FillOutput(const container::AttachConnection::Output& from, Output* output) {
+  output->set_stream(from.stream == 2 ? Output::STREAM_STDERR : Output::STREAM_STDOUT);
+  output->set_data(from.data.data(), from.data.size());
 }
 
 }  // namespace
@@ -197,13 +198,13 @@ grpc::Status ContainerService::AttachContainer(
     if (context->IsCancelled()) connection->Shutdown();
   });
   Status status;
+  ocid::v1::AttachResponse response;
   for (;;) {
-    StatusOr<container::AttachConnection::Frame> frame = connection->Read();
-    if (!frame.ok()) status = frame.status();
-    if (!frame.ok() || frame->stream == 0) break;
-    if (frame->stream == 1 ? !start.stdout() : !start.stderr()) continue;
-    ocid::v1::AttachResponse response;
-    FillOutput(*frame, response.mutable_output());
+    const StatusOr<container::AttachConnection::Output> output = connection->Read();
+    if (!output.ok()) status = output.status();
+    if (!output.ok() || output->stream == 0) break;
+    if (output->stream == 1 ? !start.stdout() : !start.stderr()) continue;
+    FillOutput(*output, response.mutable_output());
     if (!stream->Write(response)) break;
   }
   ocid::v1::AttachResponse last;
@@ -247,9 +248,9 @@ grpc::Status ContainerService::ExecContainer(
     if (context->IsCancelled()) connection->Shutdown();
   });
   for (;;) {
-    StatusOr<container::AttachConnection::Frame> frame = connection->Read();
-    if (!frame.ok() || frame->stream == 0) break;
-    FillOutput(*frame, response.mutable_output());
+    const StatusOr<container::AttachConnection::Output> output = connection->Read();
+    if (!output.ok() || output->stream == 0) break;
+    FillOutput(*output, response.mutable_output());
     if (!stream->Write(response)) break;
   }
   // A client that went away leaves the process running; the shim tells when it ends.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "base/file.h"
@@ -218,22 +219,32 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   const std::string bundle = Bundle(id);
   Cleanup(record);  // what a killed daemon may have left
   RETURN_IF_ERROR(MakeDirs(bundle + "/rootfs", 0700));
+  // The shim needs no more than the folder to start, which it does beside us.
+  const ShimStart start = ShimOf(id);
+  auto starting = std::async(std::launch::async, [&start] { return ShimClient::Start(start); });
+  Undo end_early([&] {
+    const auto early = starting.get();
+    if (early.ok()) (*early)->Shutdown();
+  });
   ASSIGN_OR_RETURN(const auto rows, database_->Query("SELECT chain_id FROM container_layers WHERE "
                                                      "container = ? ORDER BY position",
                                                      {id}));
   std::vector<std::string> chain;
   for (const store::Row& row : rows) chain.push_back(row.Text(0));
-  RETURN_IF_ERROR(snapshotter_->MountContainer(id, chain, bundle + "/rootfs"));
+  using Upper = snapshot::Snapshotter::Upper;
+  RETURN_IF_ERROR(snapshotter_->MountContainer(
+      id, chain, bundle + "/rootfs",
+      record->host_config().auto_remove() ? Upper::kThrownAway : Upper::kKept));
   std::string netns;
   RETURN_IF_ERROR(SetUpNetwork(record, &netns));
   RETURN_IF_ERROR(WriteEtcFiles(*record));
   RETURN_IF_ERROR(WriteBundle(live, *record, netns).status());
 
-  const ShimStart start = ShimOf(id);
   const auto prefix = [](const Status& status) {
     return Annotate(status, "failed to create task for container: failed to create shim task");
   };
-  StatusOr<std::unique_ptr<ShimClient>> started = ShimClient::Start(start);
+  end_early.Release();
+  StatusOr<std::unique_ptr<ShimClient>> started = starting.get();
   if (!started.ok()) return prefix(started.status());
   const std::shared_ptr<ShimClient> shim = *std::move(started);
   Undo end_shim([&] { shim->Shutdown(); });
@@ -425,7 +436,10 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
     live->shim.reset();
     live->task_created = false;
     live->execs.clear();
-    IgnoreError(Save(record), "exit.json is gone, but the next start of the daemon sees no shim");
+    // Removal is one act with the exit; killed amid it, the next daemon finds no shim and goes on.
+    if (!record.host_config().auto_remove()) {
+      IgnoreError(Save(record), "exit.json is gone, but the next start of the daemon sees no shim");
+    }
   }
   if (oom) Publish(record, "oom");
   Publish(record, "die", {{"exitCode", std::to_string(info.status)}});
@@ -434,8 +448,8 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
     const std::lock_guard lock(live->mutex);
     ++live->exits;
   }
-  if (!restart && record.host_config().auto_remove()) {
-    IgnoreError(RemoveLocked(live), "it stays, exited, and can be removed by hand");
+  if (!restart && record.host_config().auto_remove() && !RemoveLocked(live).ok()) {
+    IgnoreError(Save(record), "it stays, exited, and can be removed by hand");
   }
   live->changed.notify_all();
 }
@@ -704,6 +718,10 @@ Status ContainerManager::Recover() {
   std::vector<LivePtr> starting;
   for (const auto& [id, live] : containers_) {
     if (StartsWithDaemon(live->record)) starting.push_back(live);
+  }
+  for (const auto& [id, live] : containers_) {
+    const network::Endpoint endpoint = EndpointOf(live->record);
+    if (!endpoint.endpoint_id.empty()) bridge_->Claim(id, endpoint);
   }
   // Containers that join another's namespaces find it in the map.
   for (const auto& [id, live] : containers_) RecoverOne(live);

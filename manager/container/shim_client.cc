@@ -24,6 +24,7 @@ namespace task = containerd::task::v3;
 
 constexpr const char* kService = "containerd.task.v3.Task";
 constexpr size_t kMaxFrame = 1u << 20;
+constexpr size_t kFirstBuffer = 16 * 1024, kMaxBuffer = 256 * 1024;
 constexpr int kPollCancelMillis = 100;
 
 UnixNanos TimeOf(const wire::Timestamp& time) {
@@ -203,33 +204,54 @@ StatusOr<std::unique_ptr<AttachConnection>> AttachConnection::Connect(const std:
   return std::unique_ptr<AttachConnection>(new AttachConnection(std::move(fd)));
 }
 
-Status AttachConnection::ReadExactly(char* to, size_t size, bool* ended) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t n =
-        sys::RetryEintr([&] { return recv(socket_.get(), to + done, size - done, 0); });
-    if (n < 0) return SysError(errno, "recv", "attach");
-    if (n == 0) {
-      *ended = true;
-      return absl::OkStatus();
-    }
-    done += static_cast<size_t>(n);
-  }
-  return absl::OkStatus();
+// 0: the end of the stream, or, with MSG_DONTWAIT, nothing there now.
+StatusOr<size_t> AttachConnection::Receive(char* to, size_t size, int flags) {
+  const ssize_t n = sys::RetryEintr([&] { return recv(socket_.get(), to, size, flags); });
+  if (n < 0 && errno == EAGAIN) return 0;
+  if (n < 0) return SysError(errno, "recv", "attach");
+  return static_cast<size_t>(n);
 }
 
-StatusOr<AttachConnection::Frame> AttachConnection::Read() {
-  std::array<char, 8> header{};
-  bool ended = false;
-  RETURN_IF_ERROR(ReadExactly(header.data(), header.size(), &ended));
-  if (ended) return Frame{};
+// False: no whole header, as Receive says.
+StatusOr<bool> AttachConnection::NextHeader(int flags) {
+  while (header_size_ < header_.size()) {
+    ASSIGN_OR_RETURN(const size_t n,
+                     Receive(header_.data() + header_size_, header_.size() - header_size_, flags));
+    if (n == 0) return false;
+    header_size_ += n;
+  }
   uint32_t size = 0;
-  std::memcpy(&size, header.data() + 4, sizeof(size));
-  size = ntohl(size);
-  if (size > kMaxFrame) return Internal("the shim sent a frame of {} bytes", size);
-  Frame frame{.stream = header[0], .data = std::string(size, '\0')};
-  RETURN_IF_ERROR(ReadExactly(frame.data.data(), size, &ended));
-  return ended ? Frame{} : frame;
+  std::memcpy(&size, header_.data() + 4, sizeof(size));
+  left_ = ntohl(size);
+  if (left_ > kMaxFrame) return Internal("the shim sent a frame of {} bytes", left_);
+  return true;
+}
+
+StatusOr<AttachConnection::Output> AttachConnection::Read() {
+  if (buffer_.empty()) buffer_.resize(kFirstBuffer);
+  size_t have = 0;
+  while (have < buffer_.size()) {
+    const int flags = have == 0 ? 0 : MSG_DONTWAIT;
+    if (header_size_ < header_.size() && left_ == 0) {
+      ASSIGN_OR_RETURN(const bool whole, NextHeader(flags));
+      if (!whole) break;
+    }
+    if (header_size_ == header_.size()) {
+      if (have != 0 && header_[0] != stream_) break;
+      stream_ = header_[0];
+      header_size_ = 0;
+      continue;
+    }
+    ASSIGN_OR_RETURN(const size_t n,
+                     Receive(buffer_.data() + have, std::min(left_, buffer_.size() - have), flags));
+    if (n == 0) break;
+    have += n;
+    left_ -= n;
+  }
+  if (have == 0) return Output{};
+  const bool full = have == buffer_.size() && have < kMaxBuffer;
+  if (full) buffer_.resize(buffer_.size() * 4);  // from the next call on
+  return Output{.stream = stream_, .data = std::string_view(buffer_).substr(0, have)};
 }
 
 Status AttachConnection::WriteInput(std::string_view data, const std::function<bool()>& cancelled) {

@@ -4,6 +4,7 @@
 // sockets of shim/attach.h.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -82,11 +83,12 @@ StatusOr<ExitInfo> ReadExitFile(const std::string& bundle);
 class AttachConnection {
  public:
   static StatusOr<std::unique_ptr<AttachConnection>> Connect(const std::string& socket);
-  struct Frame {
-    int stream = 0;  // 1 stdout, 2 stderr; 0 = the end
-    std::string data;
+  struct Output {
+    int stream = 0;         // 1 stdout, 2 stderr; 0 = the end
+    std::string_view data;  // valid until the next Read
   };
-  StatusOr<Frame> Read();
+  // The next output, as much of one stream as is there now. From one thread.
+  StatusOr<Output> Read();
   // Empty data: the end of the input. Blocks while the process does not read; Cancelled when
   // `cancelled` says so.
   Status WriteInput(std::string_view data, const std::function<bool()>& cancelled);
@@ -95,8 +97,14 @@ class AttachConnection {
 
  private:
   explicit AttachConnection(UniqueFd socket) : socket_(std::move(socket)) {}
-  Status ReadExactly(char* to, size_t size, bool* ended);
+  StatusOr<size_t> Receive(char* to, size_t size, int flags);
+  StatusOr<bool> NextHeader(int flags);
   UniqueFd socket_;
+  std::string buffer_;
+  std::array<char, 8> header_{};
+  size_t header_size_ = 0;  // bytes of header_ that have come; all: it is of the next frame to read
+  int stream_ = 0;          // of the frame that is being read
+  size_t left_ = 0;         // of its data
 };
 
 }  // namespace ocirun::container

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <thread>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -173,39 +174,46 @@ Status BridgeNetwork::EnsureBridge() {
   return absl::OkStatus();
 }
 
+// Building and sending the table takes libnftables milliseconds: only when ours has changed, or
+// when anybody has changed a rule of the host since, which may have been one of ours.
 Status BridgeNetwork::ApplyRules() {
   FirewallState state{
       .table = Table(), .bridge = options_.bridge_name, .subnet = subnet_, .forwardings = {}};
-  for (const auto& [container, entry] : connected_) {
-    for (const Reservation& port : entry.second) {
+  for (const auto& [container, connection] : connected_) {
+    for (const Reservation& port : connection.ports) {
       state.forwardings.push_back({.protocol = port.mapping.protocol,
                                    .host_ip = port.mapping.host_ip,
                                    .host_port = port.mapping.host_port,
-                                   .container_ip = entry.first,
+                                   .container_ip = connection.ip,
                                    .container_port = port.mapping.container_port});
     }
   }
-  return ApplyFirewall(state);
+  const std::string rules = RenderRules(state);
+  const StatusOr<uint32_t> before = RulesGeneration();
+  if (before.ok() && rules == applied_rules_ && *before == applied_generation_) {
+    return absl::OkStatus();
+  }
+  applied_rules_.clear();
+  RETURN_IF_ERROR(ApplyFirewall(rules));
+  const StatusOr<uint32_t> after = RulesGeneration();
+  // With somebody else's change amid ours, nobody knows whether ours is still there.
+  if (before.ok() && after.ok() && *after == *before + 1) {
+    applied_rules_ = rules;
+    applied_generation_ = *after;
+  }
+  return absl::OkStatus();
 }
 
-StatusOr<std::string> BridgeNetwork::AllocateAddress(const std::string& container) {
-  ASSIGN_OR_RETURN(const auto transaction, store::Transaction::Begin(database_));
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_->Query("SELECT address FROM addresses ORDER BY address"));
+StatusOr<std::string> BridgeNetwork::FreeAddress() const {
+  std::set<std::string> taken(leaving_.begin(), leaving_.end());
+  for (const auto& [container, connection] : connected_) taken.insert(connection.ip);
   ASSIGN_OR_RETURN(const auto subnet, ParseSubnet(subnet_));
   const uint32_t last = subnet.first + (uint32_t{1} << (32 - prefix_)) - 2;
-  uint32_t candidate = subnet.first + 2;
-  for (const store::Row& row : rows) {
-    if (static_cast<uint32_t>(row.Int(0)) > candidate) break;
-    candidate = static_cast<uint32_t>(row.Int(0)) + 1;
+  for (uint32_t candidate = subnet.first + 2; candidate <= last; ++candidate) {
+    std::string address = FormatIpv4(candidate);
+    if (!taken.contains(address)) return address;
   }
-  if (candidate > last) {
-    return Error(StatusCode::kResourceExhausted, "no available IPv4 addresses on network bridge");
-  }
-  RETURN_IF_ERROR(database_->Execute("INSERT INTO addresses (address, container) VALUES (?, ?)",
-                                     {static_cast<int64_t>(candidate), container}));
-  RETURN_IF_ERROR(transaction->Commit());
-  return FormatIpv4(candidate);
+  return Error(StatusCode::kResourceExhausted, "no available IPv4 addresses on network bridge");
 }
 
 StatusOr<BridgeNetwork::Reservation> BridgeNetwork::Reserve(const PortMapping& mapping) {
@@ -238,7 +246,7 @@ StatusOr<Endpoint> BridgeNetwork::Connect(const std::string& container,
     }
     reservations.push_back(*std::move(reservation));
   }
-  ASSIGN_OR_RETURN(const std::string ip, AllocateAddress(container));
+  ASSIGN_OR_RETURN(const std::string ip, FreeAddress());
   Endpoint endpoint{.network_id = id_,
                     .endpoint_id = RandomHex(32),
                     .ip_address = ip,
@@ -247,17 +255,13 @@ StatusOr<Endpoint> BridgeNetwork::Connect(const std::string& container,
                     .mac_address = MacOf(ParseSubnet(ip)->first)};
   endpoint.veth = VethOf(endpoint.endpoint_id);
   for (const Reservation& reservation : reservations) endpoint.ports.push_back(reservation.mapping);
-  Undo free_address([&] {
-    connected_.erase(container);
-    IgnoreError(database_->Execute("DELETE FROM addresses WHERE container = ?", {container}),
-                "the first error is told");
-  });
+  connected_[container] = {ip, std::move(reservations)};
+  Undo free_address([&] { connected_.erase(container); });
   RETURN_IF_ERROR(Plug(endpoint, netns_path));
   Undo unplug([&] {
     const auto netlink = Netlink::Open();
     if (netlink.ok()) IgnoreError((*netlink)->DeleteLink(endpoint.veth), "half made");
   });
-  connected_[container] = {ip, std::move(reservations)};
   RETURN_IF_ERROR(ApplyRules());
   unplug.Release();
   free_address.Release();
@@ -286,15 +290,32 @@ Status BridgeNetwork::Plug(const Endpoint& endpoint, const std::string& netns_pa
 Status BridgeNetwork::Disconnect(const std::string& container, const Endpoint& endpoint) {
   const std::lock_guard lock(mutex_);
   const auto found = connected_.find(container);
-  const bool had_ports = found != connected_.end() && !found->second.second.empty();
+  const bool had_ports = found != connected_.end() && !found->second.ports.empty();
   if (found != connected_.end()) connected_.erase(found);
-  Status status = had_ports ? ApplyRules() : absl::OkStatus();
-  if (!endpoint.veth.empty()) {
-    ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
-    status.Update(netlink->DeleteLink(endpoint.veth));
-  }
-  status.Update(database_->Execute("DELETE FROM addresses WHERE container = ?", {container}));
-  return status;
+  if (!endpoint.veth.empty()) DeleteLinkSoon(endpoint);
+  return had_ports ? ApplyRules() : absl::OkStatus();
+}
+
+// `mutex_` is held.
+void BridgeNetwork::DeleteLinkSoon(const Endpoint& endpoint) {
+  leaving_.insert(endpoint.ip_address);
+  std::thread([this, link = endpoint.veth, ip = endpoint.ip_address] {
+    const auto netlink = Netlink::Open();
+    if (netlink.ok()) IgnoreError((*netlink)->DeleteLink(link), "it goes with its namespace");
+    const std::lock_guard lock(mutex_);
+    leaving_.erase(leaving_.find(ip));
+    left_.notify_all();
+  }).detach();
+}
+
+BridgeNetwork::~BridgeNetwork() {
+  std::unique_lock lock(mutex_);
+  left_.wait(lock, [&] { return leaving_.empty(); });
+}
+
+void BridgeNetwork::Claim(const std::string& container, const Endpoint& endpoint) {
+  const std::lock_guard lock(mutex_);
+  connected_[container] = {.ip = endpoint.ip_address, .ports = {}};
 }
 
 Status BridgeNetwork::Restore(const std::string& container, const Endpoint& endpoint) {
@@ -310,11 +331,13 @@ Status BridgeNetwork::Restore(const std::string& container, const Endpoint& endp
 }
 
 Status BridgeNetwork::Close() {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  left_.wait(lock, [&] { return leaving_.empty(); });
   if (!connected_.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
   ASSIGN_OR_RETURN(const bool there, netlink->HasLink(options_.bridge_name));
   if (!there) return absl::OkStatus();
+  applied_rules_.clear();
   RETURN_IF_ERROR(RemoveFirewall(Table()));
   return netlink->DeleteLink(options_.bridge_name);
 }

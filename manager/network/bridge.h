@@ -9,9 +9,11 @@
 // Any thread.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,12 +54,20 @@ class BridgeNetwork {
   // Does not touch the host before the first container is connected.
   static StatusOr<std::unique_ptr<BridgeNetwork>> Open(BridgeOptions options,
                                                        store::Database* database);
+  ~BridgeNetwork();
+  BridgeNetwork(const BridgeNetwork&) = delete;
+  BridgeNetwork& operator=(const BridgeNetwork&) = delete;
 
   // FailedPrecondition "... Bind for 0.0.0.0:80 failed: port is already allocated".
   StatusOr<Endpoint> Connect(const std::string& container, const std::string& netns_path,
                              const std::vector<PortMapping>& ports);
-  // Idempotent; frees address and ports.
+  // Idempotent; frees the ports. The link goes a moment later, and its address is free only then:
+  // the kernel lets nobody go on who removes a link before every CPU has let go of it (20 ms and
+  // more).
   Status Disconnect(const std::string& container, const Endpoint& endpoint);
+  // The address of a container that ran when the last daemon ended: nobody else gets it until
+  // Disconnect. Before the first Connect.
+  void Claim(const std::string& container, const Endpoint& endpoint);
   // For a container that ran on while the daemon was away: takes its ports again, and the host's
   // state with them.
   Status Restore(const std::string& container, const Endpoint& endpoint);
@@ -73,6 +83,10 @@ class BridgeNetwork {
     PortMapping mapping;
     UniqueFd socket;  // bound, so that nobody else gets the port
   };
+  struct Connection {
+    std::string ip;
+    std::vector<Reservation> ports;
+  };
   BridgeNetwork(BridgeOptions options, store::Database* database)
       : options_(std::move(options)), database_(database) {}
   Status Load();
@@ -80,18 +94,23 @@ class BridgeNetwork {
   Status EnsureBridge();
   Status ApplyRules();
   [[nodiscard]] std::string Table() const { return "ocid_" + options_.instance; }
-  StatusOr<std::string> AllocateAddress(const std::string& container);
+  [[nodiscard]] StatusOr<std::string> FreeAddress() const;
+  void DeleteLinkSoon(const Endpoint& endpoint);
   StatusOr<Reservation> Reserve(const PortMapping& mapping);
   Status Plug(const Endpoint& endpoint, const std::string& netns_path);
 
   BridgeOptions options_;
   store::Database* database_;
   std::mutex mutex_;
+  std::condition_variable left_;
   std::string id_;
   std::string subnet_;   // "172.18.0.0/16"
   std::string gateway_;  // "172.18.0.1"
   uint32_t prefix_ = 0;
-  std::map<std::string, std::pair<std::string, std::vector<Reservation>>> connected_;  // ip, ports
+  std::map<std::string, Connection> connected_;
+  std::string applied_rules_;  // what the kernel had at `applied_generation_`
+  uint32_t applied_generation_ = 0;
+  std::multiset<std::string> leaving_;  // addresses whose links still go
 };
 
 // The host's end of an endpoint's veth pair.

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/network/firewall.h"
 
+#include <arpa/inet.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
 #include <nftables/libnftables.h>
+#include <sys/socket.h>
 
 #include <memory>
+#include <optional>
 
 namespace ocirun::network {
 namespace {
@@ -50,7 +57,33 @@ std::string RenderRules(const FirewallState& state) {
       state.table, state.bridge, state.subnet, dnat);
 }
 
-Status ApplyFirewall(const FirewallState& state) { return RunNft(RenderRules(state)); }
+StatusOr<uint32_t> RulesGeneration() {
+  struct Free {
+    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
+  };
+  const std::unique_ptr<nl_sock, Free> socket(nl_socket_alloc());
+  if (socket == nullptr) return Internal("netfilter: no socket");
+  nl_socket_disable_auto_ack(socket.get());
+  std::optional<uint32_t> generation;
+  const auto read = [](nl_msg* message, void* to) -> int {
+    const nlattr* id = nlmsg_find_attr(nlmsg_hdr(message), sizeof(nfgenmsg), NFTA_GEN_ID);
+    if (id != nullptr) *static_cast<std::optional<uint32_t>*>(to) = ntohl(nla_get_u32(id));
+    return NL_OK;
+  };
+  nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, read, &generation);
+  nfgenmsg request{.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = 0};
+  int code = nl_connect(socket.get(), NETLINK_NETFILTER);
+  if (code >= 0) {
+    code = nl_send_simple(socket.get(), NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, &request,
+                          sizeof(request));
+  }
+  if (code >= 0) code = nl_recvmsgs_default(socket.get());
+  if (code < 0) return Internal("generation of the netfilter rules: {}", nl_geterror(code));
+  if (!generation) return Internal("generation of the netfilter rules: not told");
+  return *generation;
+}
+
+Status ApplyFirewall(const std::string& rules) { return RunNft(rules); }
 
 Status RemoveFirewall(const std::string& table) {
   return RunNft(fmt::format("table ip {0} {{}}\ndelete table ip {0}\n", table));

@@ -32,8 +32,11 @@ struct FirewallState {
   std::vector<Forwarding> forwardings;
 };
 
+// The kernel's count of changes to the rules of this network namespace, by whatever program.
+StatusOr<uint32_t> RulesGeneration();
 std::string RenderRules(const FirewallState& state);
-Status ApplyFirewall(const FirewallState& state);
+// `rules`: of RenderRules.
+Status ApplyFirewall(const std::string& rules);
 // Idempotent.
 Status RemoveFirewall(const std::string& table);
 

@@ -17,6 +17,7 @@ Status ConfigureByPieces(const UniqueFd& context, const OverlayMount& mount) {
   }
   if (mount.upper.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(sys::FsSetString(context, "upperdir", mount.upper));
+  if (mount.throw_away) RETURN_IF_ERROR(sys::FsSetFlag(context, "volatile"));
   return sys::FsSetString(context, "workdir", mount.work);
 }
 
@@ -38,6 +39,7 @@ Status MountByString(const OverlayMount& mount) {
   }
   if (!mount.upper.empty()) {
     options += ",upperdir=" + mount.upper + ",workdir=" + mount.work;
+    if (mount.throw_away) options += ",volatile";
   }
   if (options.size() > kMaxOptions) {
     return Unsupported("an image of {} layers needs a kernel of 6.8 or later", mount.lower.size());

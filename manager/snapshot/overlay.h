@@ -13,6 +13,10 @@ struct OverlayMount {
   std::string upper;               // empty, with `work`: read-only
   std::string work;
   std::string target;
+  // `upper` is thrown away after the mount: its writes are never synced, not by fsync and not when
+  // it is unmounted, which for others syncs the whole file system below (option volatile,
+  // kernel 5.10).
+  bool throw_away = false;
 };
 
 // Mounts an overlay (Documentation/filesystems/overlayfs.rst). By lowerdir+ (kernel 6.8), which

@@ -82,8 +82,16 @@ Status Snapshotter::MakeContainer(const std::string& id) {
 }
 
 Status Snapshotter::MountContainer(const std::string& id, const std::vector<std::string>& chain_ids,
-                                   const std::string& target) {
-  OverlayMount mount{.upper = UpperPath(id), .work = WorkPath(id), .target = target};
+                                   const std::string& target, Upper upper) {
+  OverlayMount mount{.upper = UpperPath(id),
+                     .work = WorkPath(id),
+                     .target = target,
+                     .throw_away = upper == Upper::kThrownAway};
+  // The kernel's mark of a mount that synced nothing: what it left may not be whole.
+  if (mount.throw_away && PathExists(mount.work + "/work/incompat")) {
+    RETURN_IF_ERROR(RemoveContainer(id));
+    RETURN_IF_ERROR(MakeContainer(id));
+  }
   for (const std::string& chain_id : chain_ids) mount.lower.push_back(LayerPath(chain_id));
   return MountOverlay(mount);
 }

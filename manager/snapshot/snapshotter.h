@@ -48,8 +48,10 @@ class Snapshotter {
   [[nodiscard]] StatusOr<std::vector<std::string>> ListLayers() const;
 
   Status MakeContainer(const std::string& id);
+  // What becomes of what a container writes: with kThrownAway it ends with its run.
+  enum class Upper { kKept, kThrownAway };
   Status MountContainer(const std::string& id, const std::vector<std::string>& chain_ids,
-                        const std::string& target);
+                        const std::string& target, Upper upper);
   Status RemoveContainer(const std::string& id);
   [[nodiscard]] std::string UpperPath(const std::string& id) const;
   [[nodiscard]] std::string WorkPath(const std::string& id) const;

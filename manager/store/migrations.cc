@@ -41,6 +41,8 @@ const std::vector<Migration>& Migrations() {
         // address: IPv4, as a number in host order. One a container.
         "CREATE TABLE addresses (address INTEGER PRIMARY KEY, container TEXT NOT NULL UNIQUE) "
         "STRICT"}},
+      // A container's record tells its address.
+      {4, "no addresses", {"DROP TABLE addresses"}},
   };
   return migrations;
 }

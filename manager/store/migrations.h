@@ -6,7 +6,7 @@
 //   images ─┬─ image_layers ──► layers      an image's layers in order; one row a chain id
 //           └─ image_references             names: docker.io/library/busybox:latest, ...@sha256:...
 //   containers ── container_layers ──► layers
-//   networks, addresses                 IPAM
+//   networks                            IPAM
 #pragma once
 
 #include <vector>
