@@ -4,18 +4,7 @@
 # ocictl stands for the container's process: signals, the terminal's size, the detach keys, the end.
 
 bats_require_minimum_version 1.5.0
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  start_ocid
-}
-
-teardown_file() {
-  remove_containers
-  stop_ocid
-  rm -rf "$FILE_DIR"
-}
+load ../lib/daemon
 
 on_terminal() { "$BATS_TEST_DIRNAME/on-terminal" "$@"; }
 

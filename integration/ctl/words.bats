@@ -4,18 +4,7 @@
 # What is typed, and what ocictl says to it: Docker 20.10's grammar, words and exit codes.
 
 bats_require_minimum_version 1.5.0
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  start_ocid
-}
-
-teardown_file() {
-  remove_containers
-  stop_ocid
-  rm -rf "$FILE_DIR"
-}
+load ../lib/daemon
 
 # says CODE STDERR ARGUMENT...: the exit code, and the whole of stderr.
 says() {

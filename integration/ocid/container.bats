@@ -4,18 +4,7 @@
 # Containers through the daemon: what a person types, and what kill -9 of the daemon leaves whole.
 
 bats_require_minimum_version 1.5.0
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  start_ocid
-}
-
-teardown_file() {
-  remove_containers
-  stop_ocid
-  rm -rf "$FILE_DIR"
-}
+load ../lib/daemon
 
 @test "hello-world needs no registry" {
   [[ $("$OCICTL" run --rm hello-world) =~ ^"Hello from" ]]

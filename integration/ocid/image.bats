@@ -3,20 +3,17 @@
 #
 # Images from a real registry: pulled, resumed, removed, and what a hostile or broken one does.
 
-load ../lib/common
+load ../lib/daemon
 
 setup_file() {
-  make_file_dir
+  daemon_setup
   start_registry
   push_layout "$OCIRUN_BIN/../share/ocirun/images/busybox" library/busybox:1
-  start_ocid
 }
 
 teardown_file() {
-  remove_containers
-  stop_ocid
   stop_registry
-  rm -rf "$FILE_DIR"
+  daemon_teardown
 }
 
 # layout TAR-FILE...: an OCI layout of plain layers in $FILE_DIR/layout, pushed as bad/NAME.

@@ -5,18 +5,7 @@
 # restart.
 
 bats_require_minimum_version 1.5.0
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  start_ocid
-}
-
-teardown_file() {
-  remove_containers
-  stop_ocid
-  rm -rf "$FILE_DIR"
-}
+load ../lib/daemon
 
 state_of() { "$OCICTL" inspect -f "{{.State.$2}}" "$1"; }
 is() { [ "$(state_of "$1" Status)" = "$2" ]; }

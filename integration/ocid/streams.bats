@@ -4,21 +4,14 @@
 # Standard streams and terminals through the daemon: all input arrives, whoever is slow.
 
 bats_require_minimum_version 1.5.0
-load ../lib/common
+load ../lib/daemon
 
 setup_file() {
-  make_file_dir
-  start_ocid
+  daemon_setup
   head -c 50000000 /dev/urandom >"$FILE_DIR/big"
   SUM=$(sha256sum <"$FILE_DIR/big")
   export SUM
   "$OCICTL" run -d --name box busybox sleep 1000
-}
-
-teardown_file() {
-  remove_containers
-  stop_ocid
-  rm -rf "$FILE_DIR"
 }
 
 # in_terminal COLUMNS ROWS COMMAND...: the command in a terminal of that size; its output.

@@ -2,27 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # checkpoint and restore. Where criu works on this kernel (`criu check`) the real thing; elsewhere that
 # the failure is one plain line, and that the container runs on.
-load ../lib/common
+load ../lib/runtime
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-  make_file_dir
-  make_bundle "$FILE_DIR/bundle"
+  runtime_setup_file
   # What counts is seen in the root file system, which outlives the checkpoint. The cgroup is at the
   # top, whatever the tests run in.
   edit_config "$FILE_DIR/bundle" '.linux.cgroupsPath = "/ocirun-test-box" | .process.args = ["sh", "-c", $loop]' --arg loop '
     i=0; while :; do i=$((i + 1)); echo $i >/count.new; mv /count.new /count; sleep 0.2; done'
 }
-teardown_file() { rm -rf "$FILE_DIR"; }
 
-setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
-  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
-  cd "$FILE_DIR/bundle"
-}
 teardown() {
-  "${R[@]}" delete -f box
-  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+  runtime_teardown
   rm -rf "$FILE_DIR"/{image,parent,work} "$FILE_DIR/bundle/rootfs/count"
 }
 

@@ -1,29 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Mounts, devices, users, capabilities, seccomp, limits, hooks: what a container is made of.
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  make_bundle "$FILE_DIR/bundle"
-}
-teardown_file() { rm -rf "$FILE_DIR"; }
-
-setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
-  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
-  cd "$FILE_DIR/bundle"
-}
-teardown() {
-  "${R[@]}" delete -f box
-  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
-}
-
-# inside SCRIPT: runs a shell in the container.
-inside() {
-  edit_config . '.process.args = ["sh", "-c", $script]' --arg script "$1"
-  run "${R[@]}" run box
-}
+load ../lib/runtime
 
 @test "pid 1, own host name, loopback up, no other process" {
   inside 'echo $$; ls /proc | grep -c "^[0-9]"; ip link show lo | grep -c UP'

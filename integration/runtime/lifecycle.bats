@@ -1,23 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Create, start, state, kill, delete, exec: the life of a container, and what goes wrong in it.
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  make_bundle "$FILE_DIR/bundle"
-}
-teardown_file() { rm -rf "$FILE_DIR"; }
-
-setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
-  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
-  cd "$FILE_DIR/bundle"
-}
-teardown() {
-  "${R[@]}" delete -f box
-  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
-}
+load ../lib/runtime
 
 # args WORD...: the container's command.
 args() {

@@ -1,23 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # update, events and features; network devices; what an ordinary user can have.
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  make_bundle "$FILE_DIR/bundle"
-}
-teardown_file() { rm -rf "$FILE_DIR"; }
-
-setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
-  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
-  cd "$FILE_DIR/bundle"
-}
-teardown() {
-  "${R[@]}" delete -f box
-  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
-}
+load ../lib/runtime
 
 start_sleeper() {
   edit_config . '.process.args = ["sleep", "1000"]'

@@ -1,11 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Mount options beyond the everyday ones, and the calls that older kernels lack.
-load ../lib/common
+load ../lib/runtime
 
 setup_file() {
-  make_file_dir
-  make_bundle "$FILE_DIR/bundle"
+  runtime_setup_file
   mkdir -p "$FILE_DIR/source/sub"
   echo owned >"$FILE_DIR/source/file"
   chown 1000:2000 "$FILE_DIR/source/file"
@@ -17,20 +16,10 @@ teardown_file() {
 }
 
 setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
+  runtime_setup
   DENY=$OCIRUN_TEST_BIN/deny
-  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
-  cd "$FILE_DIR/bundle"
-}
-teardown() {
-  "${R[@]}" delete -f box
-  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
 }
 
-inside() {
-  edit_config . '.process.args = ["sh", "-c", $text]' --arg text "$1"
-  run "${R[@]}" run box
-}
 # add_mount JSON: one more mount.
 add_mount() { edit_config . '.mounts += [$mount]' --argjson mount "$1"; }
 # user_namespace: 0..65535 of the container are 100000.. of the host.

@@ -2,29 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What config.json says of the process: scheduling, labels, personality, memory, and what the caller
 # hands through to it.
-load ../lib/common
-
-setup_file() {
-  make_file_dir
-  make_bundle "$FILE_DIR/bundle"
-}
-teardown_file() { rm -rf "$FILE_DIR"; }
-
-setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
-  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
-  cd "$FILE_DIR/bundle"
-}
-teardown() {
-  "${R[@]}" delete -f box
-  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
-}
-
-# inside SHELL-TEXT: runs it in a container named box.
-inside() {
-  edit_config . '.process.args = ["sh", "-c", $text]' --arg text "$1"
-  run "${R[@]}" run box
-}
+load ../lib/runtime
 
 # known_calls: what a shell and a static program need, as a JSON array; no mkdir.
 known_calls() {

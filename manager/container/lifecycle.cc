@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Start, stop, exit, removal and recovery of a container.
+// Start, stop, exit and removal of a container.
 #include <fcntl.h>
 #include <google/protobuf/util/json_util.h>
 #include <sys/mount.h>
@@ -19,6 +19,7 @@
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 #include "manager/container/manager.h"
+#include "manager/container/record.h"
 #include "manager/container/spec_builder.h"
 #include "manager/network/etc_files.h"
 #include "manager/network/netns.h"
@@ -36,11 +37,6 @@ constexpr size_t kRemovedKept = 256;
 constexpr auto kAttachGrace = std::chrono::seconds(10);
 constexpr auto kRuntimeTimeout = std::chrono::seconds(30);
 
-bool IsRunning(const Container& record) {
-  const auto status = record.state().status();
-  return status == ContainerState::STATUS_RUNNING || status == ContainerState::STATUS_PAUSED;
-}
-
 // The exit code that Docker keeps for a start that failed (formats.md 7.2).
 int ExitCodeOfError(const std::string& text) {
   const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
@@ -54,20 +50,6 @@ int ExitCodeOfError(const std::string& text) {
   }
   return kFailedStart;
 }
-
-// Whether one that does not run is started with the daemon, as Docker does it: a person's stop
-// keeps `unless-stopped` down, `always` comes back. What was to be restarted in a moment still is.
-bool StartsWithDaemon(const Container& record) {
-  const auto& state = record.state();
-  if (IsRunning(record) || state.started_at() == 0) return false;
-  const std::string& policy = record.host_config().restart_policy().name();
-  if (policy == "always") return true;
-  if (state.stopped_by_hand()) return false;
-  return policy == "unless-stopped" || state.status() == ContainerState::STATUS_RESTARTING;
-}
-
-// Of a container whose shim cannot tell any more: what is left of it is killed.
-ExitInfo KilledNow() { return {.status = 128 + SIGKILL, .time = NowUnixNanos()}; }
 
 // "10m", Docker's units of 1000.
 std::string SizeInBytes(const std::string& text) {
@@ -102,35 +84,7 @@ Status LinkMtab(const UniqueFd& rootfs) {
   return SysError(errno, "symlink", "/etc/mtab");
 }
 
-network::Endpoint EndpointOf(const Container& record) {
-  network::Endpoint endpoint;
-  if (record.networks_size() == 0 || record.networks(0).endpoint_id().empty()) return endpoint;
-  const auto& net = record.networks(0);
-  endpoint.endpoint_id = net.endpoint_id();
-  endpoint.ip_address = net.ip_address();
-  endpoint.veth = network::VethOf(net.endpoint_id());
-  for (const auto& port : record.ports()) {
-    if (port.host_port().empty()) continue;
-    const auto mapping = ParseBinding(port);
-    if (mapping.ok()) endpoint.ports.push_back(*mapping);
-  }
-  return endpoint;
-}
-
 }  // namespace
-
-StatusOr<std::unique_ptr<ContainerManager>> ContainerManager::Open(
-    ManagerOptions options, store::Database* database, image::ImageStore* images,
-    snapshot::Snapshotter* snapshotter, network::BridgeNetwork* bridge, EventLog* events) {
-  for (const std::string& folder : {options.root + "/containers", options.state + "/containers",
-                                    options.state + "/netns", options.state + "/s"}) {
-    RETURN_IF_ERROR(MakeDirs(folder, 0700));
-  }
-  std::unique_ptr<ContainerManager> manager(
-      new ContainerManager(std::move(options), database, images, snapshotter, bridge, events));
-  RETURN_IF_ERROR(manager->Recover());
-  return manager;
-}
 
 ShimStart ContainerManager::ShimOf(const std::string& id) const {
   return {.program = options_.shim,
@@ -702,78 +656,6 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
   live->changed.notify_all();
   Publish(record, "destroy");
   return absl::OkStatus();
-}
-
-Status ContainerManager::Recover() {
-  ASSIGN_OR_RETURN(const auto rows, database_->Query("SELECT id, record FROM containers"));
-  for (const store::Row& row : rows) {
-    auto live = std::make_shared<Live>();
-    google::protobuf::util::JsonParseOptions options;
-    options.ignore_unknown_fields = true;
-    if (!google::protobuf::util::JsonStringToMessage(row.Text(1), &live->record, options).ok()) {
-      return Error(StatusCode::kDataLoss, "the record of container {} is damaged", row.Text(0));
-    }
-    containers_[row.Text(0)] = live;
-  }
-  std::vector<LivePtr> starting;
-  for (const auto& [id, live] : containers_) {
-    if (StartsWithDaemon(live->record)) starting.push_back(live);
-  }
-  for (const auto& [id, live] : containers_) {
-    const network::Endpoint endpoint = EndpointOf(live->record);
-    if (!endpoint.endpoint_id.empty()) bridge_->Claim(id, endpoint);
-  }
-  // Containers that join another's namespaces find it in the map.
-  for (const auto& [id, live] : containers_) RecoverOne(live);
-  for (const LivePtr& live : starting) {
-    live->stop_wanted = false;
-    live->record.mutable_state()->set_stopped_by_hand(false);
-    PlanRestart(live, std::chrono::milliseconds(0));
-  }
-  return absl::OkStatus();
-}
-
-void ContainerManager::RecoverOne(const LivePtr& live) {
-  Container& record = live->record;
-  live->stop_wanted = record.state().stopped_by_hand();
-  const std::string bundle = Bundle(record.id());
-  if (!IsRunning(record)) {
-    if (record.state().status() == ContainerState::STATUS_RESTARTING) {
-      record.mutable_state()->set_status(ContainerState::STATUS_EXITED);
-    }
-    // A daemon that was killed amid a start has a shim that nobody knows of.
-    if (const auto orphan = ShimClient::Reconnect(bundle, record.id()); orphan.ok()) {
-      IgnoreError((*orphan)->Kill("", SIGKILL, true), "it may not have started");
-      IgnoreError((*orphan)->Delete(""), "the shim ends anyway");
-      (*orphan)->Shutdown();
-    }
-    Cleanup(&record);
-    return;
-  }
-  StatusOr<std::unique_ptr<ShimClient>> connected = ShimClient::Reconnect(bundle, record.id());
-  if (connected.ok()) {
-    const std::shared_ptr<ShimClient> shim = *std::move(connected);
-    const auto state = shim->GetState();
-    if (state.ok() && state->running) {
-      live->shim = shim;
-      live->task_created = true;
-      record.mutable_state()->set_status(state->paused ? ContainerState::STATUS_PAUSED
-                                                       : ContainerState::STATUS_RUNNING);
-      const auto endpoint = EndpointOf(record);
-      if (!endpoint.endpoint_id.empty()) {
-        IgnoreError(bridge_->Restore(record.id(), endpoint),
-                    "it runs on; its published ports are somebody else's now");
-      }
-    }
-    // Wait answers at once for one that has ended.
-    if (state.ok()) {
-      std::thread([this, live, shim] { Monitor(live, shim); }).detach();
-      return;
-    }
-  }
-  StatusOr<ExitInfo> info = ReadExitFile(bundle);
-  if (!info.ok()) info = KilledNow();
-  OnExit(live, *info);
 }
 
 }  // namespace ocirun::container
