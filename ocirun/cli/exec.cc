@@ -13,7 +13,7 @@ namespace {
 
 struct ExecFlags {
   container::ExecOptions options;
-  std::string process_file, cwd, user, apparmor, process_label;
+  std::string id, process_file, cwd, user, apparmor, process_label;
   std::vector<std::string> env, caps, args, cgroups;
   std::vector<gid_t> groups;
   bool tty = false, detach = false, no_new_privs = false;
@@ -50,14 +50,12 @@ Status AddCapabilities(const std::vector<std::string>& names, oci::Process* proc
 }
 
 // The container's own process object with what the command line changes.
-StatusOr<oci::Process> ProcessFromFlags(const container::Store& store, const ExecFlags& flags) {
+StatusOr<oci::Process> ProcessFromFlags(const oci::Spec& spec, const ExecFlags& flags) {
   if (!flags.process_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.process_file));
     return oci::ParseProcess(text);
   }
   if (flags.args.empty()) return InvalidArgument("exec args cannot be empty");
-  ASSIGN_OR_RETURN(const container::Record record, store.Load(flags.options.id));
-  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
   oci::Process process = *spec.process;
   process.args = flags.args;
   process.terminal = flags.tty;
@@ -94,9 +92,10 @@ Status ReadSubCgroups(const std::vector<std::string>& texts,
 StatusOr<int> Exec(const Global& global, ExecFlags flags) {
   const container::Store store = global.store();
   RETURN_IF_ERROR(ReadSubCgroups(flags.cgroups, &flags.options.sub_cgroups));
-  ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(store, flags));
-  if (!flags.detach) return ExecInForeground(store, flags.options);
-  RETURN_IF_ERROR(container::Exec(store, flags.options).status());
+  ASSIGN_OR_RETURN(const container::StoredContainer container, store.LoadWithSpec(flags.id));
+  ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(container.spec, flags));
+  if (!flags.detach) return ExecInForeground(store, container, flags.options);
+  RETURN_IF_ERROR(container::Exec(store, container, flags.options).status());
   return 0;
 }
 
@@ -139,7 +138,7 @@ void AddExec(CLI::App* app, Action* run) {
       ->check(CLI::Range(0, 1000));
   command->add_flag("--ignore-paused", flags->options.ignore_paused,
                     "allow exec in a paused container");
-  command->add_option("container-id", flags->options.id, "name of the instance")->required();
+  command->add_option("container-id", flags->id, "name of the instance")->required();
   command->prefix_command();
   command->callback([flags, run, command] {
     // What stands behind the id is the command's, options and all.

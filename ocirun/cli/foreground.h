@@ -18,6 +18,8 @@ StatusOr<int> RestoreInForeground(const container::Store& store, container::Crea
                                   const container::CriuOptions& criu, bool keep);
 
 // The same for one more process in a container.
-StatusOr<int> ExecInForeground(const container::Store& store, container::ExecOptions options);
+StatusOr<int> ExecInForeground(const container::Store& store,
+                               const container::StoredContainer& container,
+                               container::ExecOptions options);
 
 }  // namespace ocirun::cli

@@ -167,11 +167,12 @@ Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Ent
 
 }  // namespace
 
-StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options) {
-  ASSIGN_OR_RETURN(UniqueFd lock, store.Lock(options.id));
-  ASSIGN_OR_RETURN(const Record record, store.Load(options.id));
+StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
+                     const ExecOptions& options) {
+  const Record& record = container.record;
+  const oci::Spec& spec = container.spec;
+  ASSIGN_OR_RETURN(UniqueFd lock, store.Lock(record.id));
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
-  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
   if (options.process.terminal && options.console_socket.empty())
     return InvalidArgument("a terminal needs a console socket");
   std::optional<linux_::SeccompFilter> seccomp;

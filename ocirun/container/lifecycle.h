@@ -55,7 +55,6 @@ Status StartAndWaitReady(const Store& store, const std::string& id);
 Status Start(const Store& store, const std::string& id);
 
 struct ExecOptions {
-  std::string id;
   oci::Process process;
   std::string console_socket, pid_file, pidfd_socket;
   // A cgroup below the container's own to run in, by controller; "" is for all others.
@@ -65,7 +64,9 @@ struct ExecOptions {
 };
 
 // Runs one more process in the container; returns its id on the host. It is a child of the caller.
-StatusOr<pid_t> Exec(const Store& store, const ExecOptions& options);
+// What was loaded may be old: whether the container still runs is looked up under its lock.
+StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
+                     const ExecOptions& options);
 
 enum class KillScope { kInit, kAll };
 Status Kill(const Store& store, const std::string& id, int signal, KillScope scope);

@@ -171,6 +171,12 @@ StatusOr<oci::Spec> Store::LoadSpec(const Record& record) const {
   return oci::Parse(text, record.bundle);
 }
 
+StatusOr<StoredContainer> Store::LoadWithSpec(const std::string& id) const {
+  ASSIGN_OR_RETURN(Record record, Load(id));
+  ASSIGN_OR_RETURN(oci::Spec spec, LoadSpec(record));
+  return StoredContainer{std::move(record), std::move(spec)};
+}
+
 Status Store::Remove(const std::string& id) const {
   RETURN_IF_ERROR(RemoveTree(Folder(id)));
   IgnoreError(sys::Unlink(root_ + "/.locks/" + id), "an empty lock file harms nobody");

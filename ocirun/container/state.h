@@ -55,6 +55,12 @@ struct Record {
   Later later;
 };
 
+// A container that was created, and what it was created from.
+struct StoredContainer {
+  Record record;
+  oci::Spec spec;
+};
+
 // The folder of all containers.
 class Store {
  public:
@@ -75,6 +81,7 @@ class Store {
   // NotFound "container does not exist".
   StatusOr<Record> Load(const std::string& id) const;
   StatusOr<oci::Spec> LoadSpec(const Record& record) const;
+  StatusOr<StoredContainer> LoadWithSpec(const std::string& id) const;
   Status Remove(const std::string& id) const;
   StatusOr<std::vector<std::string>> List() const;
 
