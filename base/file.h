@@ -16,8 +16,8 @@ inline constexpr size_t kMaxTextFile = 16u << 20;
 StatusOr<std::string> ReadFile(const std::string& path, size_t limit = kMaxTextFile);
 // Writes to an existing or new file, in place (cgroup and proc files want this).
 Status WriteFile(const std::string& path, std::string_view data, mode_t mode = 0644);
-// Temporary file in the same folder, rename: readers see the old or the new content, whole, also when
-// we are killed. For what need not outlive the machine's next boot: state folders.
+// Temporary file in the same folder, rename: readers see the old or the new content, whole, also
+// when we are killed. For what need not outlive the machine's next boot: state folders.
 Status WriteFileAtomic(const std::string& path, std::string_view data, mode_t mode = 0644);
 // The same with fsync before the rename: whole also after a loss of power.
 Status WriteFileDurable(const std::string& path, std::string_view data, mode_t mode = 0644);

@@ -136,6 +136,28 @@ refused() {
   fi
 }
 
+@test "rules of the bridge that somebody removed come back with the next container" {
+  local table
+  table=ocid_$(sed -n 's/.*, instance \(.*\))$/\1/p' "$FILE_DIR/ocid.log" | tail -1)
+  "$OCICTL" run --rm busybox true
+  nft list table ip "$table" | grep masquerade
+  nft flush table ip "$table"
+  "$OCICTL" run --rm busybox true
+  nft list table ip "$table" | grep masquerade
+  nft delete table ip "$table"
+  "$OCICTL" run --rm busybox true
+  nft list table ip "$table" | grep masquerade
+}
+
+@test "what a container writes is synced, but not with --rm" {
+  "$OCICTL" run -d --name kept busybox sleep 1000
+  "$OCICTL" run -d --rm --name away busybox sleep 1000
+  options_of() { grep " $FILE_DIR/state/containers/$("$OCICTL" inspect -f '{{.Id}}' "$1")/rootfs " /proc/self/mountinfo; }
+  [[ $(options_of away) == *[,=]volatile* ]]
+  [[ $(options_of kept) != *[,=]volatile* ]]
+  "$OCICTL" rm -f kept away
+}
+
 @test "twenty containers at once" {
   for i in $(seq 20); do
     "$OCICTL" run --rm busybox echo "c$i" >"$FILE_DIR/c$i" 3>&- &

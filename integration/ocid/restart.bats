@@ -64,6 +64,17 @@ left_nothing() {
   "$OCICTL" rm -f box
 }
 
+@test "the next daemon gives nobody the address of a container that ran on" {
+  ip_of() { "$OCICTL" inspect -f '{{.NetworkSettings.IPAddress}}' "$1"; }
+  "$OCICTL" run -d --name one busybox sleep 1000
+  "$OCICTL" run -d --name two busybox sleep 1000
+  kill_ocid
+  start_ocid
+  "$OCICTL" run -d --name three busybox sleep 1000
+  [ "$(for name in one two three; do ip_of $name; done | sort -u | wc -l)" = 3 ]
+  "$OCICTL" rm -f one two three
+}
+
 @test "a container that waits for its restart is restarted by the next daemon" {
   "$OCICTL" run -d --name twice --restart always -v "$FILE_DIR:/f" busybox sh -c 'echo x >>/f/runs; [ -e /f/stay ] && exec sleep 1000; exit 1'
   eventually is twice restarting

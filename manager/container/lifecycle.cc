@@ -355,10 +355,15 @@ void ContainerManager::Monitor(const LivePtr& live, const std::shared_ptr<ShimCl
     id = live->record.id();
   }
   StatusOr<ExitInfo> info = shim->Wait("");
+  // Init has ended: the kernel's waits at both unmounts pass beside the runtime's deletion. Whoever
+  // has no end to tell has processes that OnExit kills first.
+  std::future<void> mounts;
+  if (info.ok()) mounts = std::async(std::launch::async, [this, id] { ReleaseMounts(id); });
   if (!info.ok()) info = ReadExitFile(Bundle(id));  // the shim is gone; it wrote before
   if (!info.ok()) info = KilledNow();               // or was killed: OnExit ends what it left
   IgnoreError(shim->Delete(""), "a shim that is gone has nothing to delete");
   shim->Shutdown();
+  if (mounts.valid()) mounts.get();
   OnExit(live, *info);
 }
 
@@ -468,13 +473,18 @@ void ContainerManager::RestartIfWanted(const LivePtr& live, uint64_t planned) {
   live->changed.notify_all();
 }
 
+// The network namespace and the root file system. Idempotent.
+void ContainerManager::ReleaseMounts(const std::string& id) {
+  IgnoreError(network::RemoveNetNs(NetNs(id)), "not there");
+  IgnoreError(sys::Unmount(Bundle(id) + "/rootfs", MNT_DETACH | UMOUNT_NOFOLLOW), "not mounted");
+}
+
 // Takes away what a run made. Idempotent; errors are not worth more than going on.
 void ContainerManager::Cleanup(Container* record) {
   const std::string id = record->id();
   IgnoreError(DeleteFromRuntime(id), "the next start says that it exists");
   IgnoreError(bridge_->Disconnect(id, EndpointOf(*record)), "reconciled at the next start");
-  IgnoreError(network::RemoveNetNs(NetNs(id)), "not there");
-  IgnoreError(sys::Unmount(Bundle(id) + "/rootfs", MNT_DETACH | UMOUNT_NOFOLLOW), "not mounted");
+  ReleaseMounts(id);
   IgnoreError(RemoveTree(Bundle(id)), "tried again at the next start of the container");
   record->clear_sandbox_key();
   record->clear_sandbox_id();

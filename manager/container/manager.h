@@ -143,6 +143,7 @@ class ContainerManager {
   bool RestartAfterExit(const LivePtr& live);
   void PlanRestart(const LivePtr& live, std::chrono::milliseconds delay);
   void RestartIfWanted(const LivePtr& live, uint64_t planned);
+  void ReleaseMounts(const std::string& id);
   void Cleanup(ocid::v1::Container* record);
   Status DeleteFromRuntime(const std::string& id);
   Status StopLive(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);

@@ -204,10 +204,11 @@ StatusOr<std::unique_ptr<AttachConnection>> AttachConnection::Connect(const std:
   return std::unique_ptr<AttachConnection>(new AttachConnection(std::move(fd)));
 }
 
-// 0: the end of the stream, or, with MSG_DONTWAIT, nothing there now.
+// 0: the end of the stream, or, with MSG_DONTWAIT, nothing there now. ECONNRESET, told after all
+// output was read, is an end, too: the shim closed without reading all input.
 StatusOr<size_t> AttachConnection::Receive(char* to, size_t size, int flags) {
   const ssize_t n = sys::RetryEintr([&] { return recv(socket_.get(), to, size, flags); });
-  if (n < 0 && errno == EAGAIN) return 0;
+  if (n < 0 && (errno == EAGAIN || errno == ECONNRESET)) return 0;
   if (n < 0) return SysError(errno, "recv", "attach");
   return static_cast<size_t>(n);
 }

@@ -115,7 +115,8 @@ StatusOr<std::unique_ptr<ContentStore>> ContentStore::Open(const std::string& ro
   RETURN_IF_ERROR(MakeDirs(root + "/ingest", 0700));
   if (!PathExists(root + "/oci-layout")) {
     RETURN_IF_ERROR(WriteFileDurable(root + "/oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
-    RETURN_IF_ERROR(WriteFileDurable(root + "/index.json", R"({"schemaVersion":2,"manifests":[]})"));
+    RETURN_IF_ERROR(
+        WriteFileDurable(root + "/index.json", R"({"schemaVersion":2,"manifests":[]})"));
   }
   return std::unique_ptr<ContentStore>(new ContentStore(root));
 }
