@@ -194,7 +194,9 @@ grpc::Status ContainerService::AttachContainer(
         IgnoreError(manager_->Resize(start.container(), "", request.resize()), "it ended");
       }
     }
-    if (context->IsCancelled()) connection->Shutdown();
+    // One that has gone, or has given its input and wants no output: what it sent still arrives.
+    const bool listens = start.stdout() || start.stderr();
+    if (context->IsCancelled() || !listens) connection->Shutdown();
   });
   Status status;
   for (;;) {
