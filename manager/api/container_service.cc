@@ -5,6 +5,7 @@
 
 #include "manager/api/filters.h"
 #include "manager/api/services.h"
+#include "manager/container/check.h"
 
 namespace ocirun::api {
 namespace {
@@ -222,6 +223,7 @@ grpc::Status ContainerService::ExecContainer(
     return {grpc::StatusCode::INVALID_ARGUMENT, "the first message must be start"};
   }
   const ocid::v1::ExecRequest::Start start = first.start();
+  if (const Status clean = container::CheckNuls(start); !clean.ok()) return ToGrpc(clean);
   StatusOr<container::Session> session = manager_->Exec(start);
   if (!session.ok()) return ToGrpc(session.status());
   ocid::v1::ExecResponse response;
