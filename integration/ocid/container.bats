@@ -33,13 +33,15 @@ load ../lib/daemon
 }
 
 @test "kill -9 of the daemon: containers run on, statuses and log lines are whole" {
-  "$OCICTL" run -d --name k1 busybox sh -c 'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; sleep 1; exit 9'
+  "$OCICTL" run -d --name k1 busybox sh -c 'i=0; while [ $i -lt 100000 ]; do echo line $i; i=$((i+1)); done; sleep 1; exit 9'
   "$OCICTL" run -d --name k2 -p "127.0.0.1:$(free_port):80" busybox sleep 1000
+  kill_ocid
+  start_ocid
   kill_ocid
   sleep 2
   start_ocid
   eventually [ "$("$OCICTL" wait k1)" -eq 9 ]
-  [ "$("$OCICTL" logs k1 | wc -l)" -eq 3000 ]
+  [ "$("$OCICTL" logs k1 | awk '$2 != NR - 1 {exit 1} END {print NR}')" -eq 100000 ]
   [ "$("$OCICTL" inspect -f '{{.State.Status}}' k2)" = running ]
   [ "$("$OCICTL" exec k2 echo alive)" = alive ]
   "$OCICTL" rm -f k1 k2

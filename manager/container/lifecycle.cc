@@ -611,6 +611,12 @@ Status ContainerManager::Remove(const std::string& name, bool force) {
   return absl::OkStatus();
 }
 
+Status ContainerManager::RemoveFolders(const std::string& id) {
+  Status status = snapshotter_->RemoveContainer(id);
+  status.Update(RemoveTree(Home(id)));
+  return status;
+}
+
 // `life` is held, and it does not run.
 Status ContainerManager::RemoveLocked(const LivePtr& live) {
   Container record;
@@ -626,9 +632,10 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
     record = live->record;
   }
   Cleanup(&record);
-  RETURN_IF_ERROR(snapshotter_->RemoveContainer(record.id()));
-  RETURN_IF_ERROR(RemoveTree(Home(record.id())));
+  // The record first: a daemon that is killed in between leaves folders without one, which the next
+  // one takes away, and not a container without its files.
   RETURN_IF_ERROR(database_->Execute("DELETE FROM containers WHERE id = ?", {record.id()}));
+  const Status removed = RemoveFolders(record.id());
   {
     const std::lock_guard lock(mutex_);
     containers_.erase(record.id());
@@ -641,7 +648,7 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
   }
   live->changed.notify_all();
   Publish(record, "destroy");
-  return absl::OkStatus();
+  return removed;
 }
 
 }  // namespace ocirun::container
