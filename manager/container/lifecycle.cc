@@ -40,7 +40,8 @@ constexpr auto kRuntimeTimeout = std::chrono::seconds(30);
 int ExitCodeOfError(const std::string& text) {
   const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
   if (has("executable file not found") || has("no such file or directory") ||
-      has("No such file or directory") || has("not a directory") || has("Not a directory")) {
+      has("No such file or directory") || has("not a directory") || has("Not a directory") ||
+      has("Are you trying to mount a directory onto a file")) {
     return 127;
   }
   if (has("permission denied") || has("Permission denied") || has("is a directory") ||
