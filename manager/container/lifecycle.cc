@@ -132,9 +132,12 @@ Status ContainerManager::Start(const std::string& name) {
     live->record.mutable_state()->set_restart_count(0);
   }
   const Status status = StartLocked(live);
-  if (!status.ok() && live->record.host_config().auto_remove()) {
-    IgnoreError(RemoveLocked(live), "the start's error is told");
+  bool remove = false;
+  {
+    const std::lock_guard lock(live->mutex);
+    remove = !status.ok() && live->record.host_config().auto_remove();
   }
+  if (remove) IgnoreError(RemoveLocked(live), "the start's error is told");
   return status;
 }
 
