@@ -65,6 +65,11 @@ Status Replace(const std::string& path, std::string_view data, mode_t mode, bool
 
 }  // namespace
 
+StatusOr<std::vector<std::string>> ListFolder(const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd dir, sys::Open(path, O_RDONLY | O_DIRECTORY));
+  return ListFolder(dir);
+}
+
 StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::Open(path, O_RDONLY));
   auto data = sys::ReadAll(fd, limit);

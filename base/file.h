@@ -24,6 +24,7 @@ Status WriteFileDurable(const std::string& path, std::string_view data, mode_t m
 
 // The names in a folder, without "." and "..", in no order.
 StatusOr<std::vector<std::string>> ListFolder(const UniqueFd& dir);
+StatusOr<std::vector<std::string>> ListFolder(const std::string& path);
 bool PathExists(const std::string& path);               // does not follow a last symbolic link
 Status MakeDirs(const std::string& path, mode_t mode);  // like mkdir -p
 // Removes a tree without following links and without crossing into what it does not own: a mount

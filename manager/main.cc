@@ -29,7 +29,9 @@
 namespace ocirun {
 namespace {
 
-constexpr int kMaxMessage = 16 << 20;
+constexpr int kMaxMessage = 4 << 20;
+// Calls at once, each of which has a thread; one more is RESOURCE_EXHAUSTED.
+constexpr int kMaxCalls = 1000;
 // Threads come and go with every call and container. With an arena for each CPU times eight, as
 // malloc has it, what they leave adds up to tens of megabytes that nobody uses.
 constexpr int kArenas = 2;
@@ -142,12 +144,20 @@ StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& address,
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMaxMessage);
+  grpc::ResourceQuota quota("ocid");
+  quota.SetMaxThreads(kMaxCalls);
+  builder.SetResourceQuota(quota);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials());
   for (grpc::Service* service : services) builder.RegisterService(service);
   const mode_t old = umask(0177);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   umask(old);
   if (server == nullptr) return Error(StatusCode::kUnavailable, "cannot listen on {}", address);
+  for (const char* name : {ocid::v1::ImageService::service_full_name(),
+                           ocid::v1::ContainerService::service_full_name(),
+                           ocid::v1::SystemService::service_full_name()}) {
+    server->GetHealthCheckService()->SetServingStatus(name, true);
+  }
   return server;
 }
 

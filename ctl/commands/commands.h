@@ -10,6 +10,9 @@
 
 namespace ocirun::ctl {
 
+// The exit code of inspect, version, info and events for a --format that is no template.
+constexpr int kBadTemplate = 64;
+
 void AddImageCommands(Command* app, Session* session);      // pull images rmi tag history
 void AddContainerCommands(Command* app, Session* session);  // ps rm stop kill ... logs wait
 void AddRunCommands(Command* app, Session* session);        // run create

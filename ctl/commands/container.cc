@@ -166,7 +166,8 @@ int RunPs(Session* session, const PsOptions& options) {
                                     {"Labels", "LABELS"},
                                     {"Mounts", "MOUNTS"},
                                     {"Networks", "NETWORKS"},
-                                    {"LocalVolumes", "LOCAL VOLUMES"}}};
+                                    {"LocalVolumes", "LOCAL VOLUMES"}},
+                  .type = "*formatter.ContainerContext"};
   if (options.size) listing.columns.emplace_back("Size", "SIZE");
   if (!*healthy) response.clear_containers();
   for (const Container& record : response.containers()) {

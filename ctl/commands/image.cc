@@ -88,7 +88,8 @@ int ListImages(Session* session, const ImagesOptions& options) {
                                     {"Containers", "CONTAINERS"},
                                     {"VirtualSize", "SIZE"},
                                     {"SharedSize", "SHARED SIZE"},
-                                    {"UniqueSize", "UNIQUE SIZE"}}};
+                                    {"UniqueSize", "UNIQUE SIZE"}},
+                  .type = "*formatter.imageContext"};
   if (options.digests) listing.columns.insert(listing.columns.begin() + 2, {"Digest", "DIGEST"});
   for (const Image& image : response.images()) AddRows(image, options, &listing);
   if (options.quiet) {
@@ -153,15 +154,16 @@ int ShowHistory(Session* session, const std::string& name, const HistoryOptions&
                               {"CreatedBy", "CREATED BY"},
                               {"Size", "SIZE"},
                               {"Comment", "COMMENT"}},
-                  .more_headings = {{"CreatedAt", "CREATED AT"}}};
+                  .more_headings = {{"CreatedAt", "CREATED AT"}},
+                  .type = "*formatter.historyContext"};
   for (int i = image.history_size() - 1; i >= 0; --i) {
     const auto& entry = image.history(i);
     OrderedJson row;
     const bool top = i == image.history_size() - 1;
     row["ID"] = !top ? "<missing>" : options.no_trunc ? image.id() : ShortId(image.id());
-    row["CreatedAt"] = FormatRfc3339Seconds(entry.created());
+    row["CreatedAt"] = LocalRfc3339(entry.created());
     row["CreatedSince"] = options.human ? HumanDuration(NowUnixNanos() - entry.created()) + " ago"
-                                        : FormatRfc3339Seconds(entry.created());
+                                        : LocalRfc3339(entry.created());
     std::string command = entry.created_by();
     if (!options.no_trunc) command = Ellipsis(command, 45);
     row["CreatedBy"] = command;

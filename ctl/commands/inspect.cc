@@ -400,6 +400,9 @@ int RunInspect(Session* session, const InspectOptions& options) {
   if (!options.type.empty() && options.type != "image" && options.type != "container") {
     return FailHere(fmt::format("\"{}\" is not a valid value for --type", options.type));
   }
+  const bool plain = options.format.empty() || options.format == "json";
+  const auto parsed = Template::Parse(plain ? "" : options.format);
+  if (!parsed.ok()) return FailHere(MessageOf(parsed.status()), kBadTemplate);
   OrderedJson found = OrderedJson::array();
   std::vector<Status> errors;
   for (const std::string& name : options.names) {
@@ -408,16 +411,16 @@ int RunInspect(Session* session, const InspectOptions& options) {
     if (!one.ok()) errors.push_back(one.status());
   }
   int code = 0;
-  if (options.format.empty() || options.format == "json") {
+  if (plain) {
     fmt::print("{}\n", options.format.empty() ? found.dump(4) : found.dump());
   } else {
-    const auto parsed = Template::Parse(options.format);
-    if (!parsed.ok()) return Fail(parsed.status());
+    std::string out;
     for (const OrderedJson& one : found) {
       const auto text = parsed->Execute(one);
-      if (!text.ok()) return Fail(text.status());
-      fmt::print("{}\n", *text);
+      if (text.ok()) out += *text + "\n";
+      if (!text.ok()) errors.push_back(text.status());
     }
+    fmt::print("{}", out.empty() ? "\n" : out);
   }
   for (const Status& error : errors) code = Fail(error);
   return code;

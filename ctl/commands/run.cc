@@ -129,6 +129,12 @@ int Run(Session* session, const Command& command, const RunOptions& options) {
   if (options.detach) return RunDetached(session, created.id);
   const bool output = options.Attaches("stdout");
   const bool errors = options.Attaches("stderr");
+  // With neither output there is nothing to see but which container it is, and no end to wait for.
+  const bool silent = !output && !errors;
+  if (silent) {
+    fmt::print("{}\n", created.id);
+    std::fflush(stdout);
+  }
   ExitWaiter waiter(session, {.id = created.id,
                               .removed = options.remove,
                               .restarts = !options.restart.empty() && options.restart != "no"});
@@ -143,11 +149,9 @@ int Run(Session* session, const Command& command, const RunOptions& options) {
        .detach_keys = options.detach_keys,
        .signals = &signals},
       [&] { return StartContainer(session, created.id); }, &status);
-  if (end != StreamEnd::kEnded) waiter.Cancel();
+  if (end != StreamEnd::kEnded || silent) waiter.Cancel();
   if (end == StreamEnd::kFailed) return FailStart(status);
-  // With neither output there is nothing to see but which container it was.
-  if (!output && !errors) fmt::print("{}\n", created.id);
-  if (end == StreamEnd::kDetached) return 0;
+  if (end == StreamEnd::kDetached || silent) return 0;
   const auto code = waiter.Wait();
   if (!code.ok()) return FailStart(code.status());
   return *code;

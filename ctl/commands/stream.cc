@@ -60,13 +60,19 @@ class InputCopier {
     if (options_.input) thread_ = std::thread([this] { Copy(); });
   }
   ~InputCopier() {
-    if (wake_[1] >= 0) close(wake_[1]);
-    if (thread_.joinable()) thread_.join();
+    Stop();
     if (wake_[0] >= 0) close(wake_[0]);
+  }
+  // Nothing is read any more once this returns.
+  void Stop() {
+    if (wake_[1] >= 0) close(std::exchange(wake_[1], -1));
+    if (thread_.joinable()) thread_.join();
   }
   InputCopier(const InputCopier&) = delete;
   InputCopier& operator=(const InputCopier&) = delete;
   [[nodiscard]] bool detached() const { return detached_; }
+  // All that is to be written has been, and WritesDone was said.
+  [[nodiscard]] bool done() const { return done_; }
 
  private:
   void Copy() {
@@ -83,6 +89,10 @@ class InputCopier {
         request.set_close_stdin(true);
         const std::lock_guard lock(*writing_);
         stream_->Write(request);
+        if (!options_.output && !options_.errors) {
+          stream_->WritesDone();  // with no output to wait for, that was all
+          done_ = true;
+        }
         return;
       }
       std::string through;
@@ -109,6 +119,7 @@ class InputCopier {
   std::function<void()> on_detach_;
   std::array<int, 2> wake_{};
   std::atomic<bool> detached_{false};
+  std::atomic<bool> done_{false};
   std::thread thread_;
 };
 
@@ -334,6 +345,7 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
   stream->Write(request);
   ocid::v1::AttachResponse response;
   bool detached = false;
+  bool done = false;
   if (stream->Read(&response)) {
     *status = start();
     if (status->ok()) {
@@ -350,13 +362,15 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
         if (!response.has_output()) break;
         WriteOut(response.output());
       }
+      input.Stop();
+      done = input.done();
       detached = input.detached();
     } else {
       context.TryCancel();
     }
   }
   if (!status->ok() || detached) options.signals->Handle({});
-  {
+  if (!done) {
     const std::lock_guard lock(writing);
     stream->WritesDone();
   }

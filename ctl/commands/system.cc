@@ -8,20 +8,33 @@
 namespace ocirun::ctl {
 namespace {
 
-int Print(const OrderedJson& data, const std::string& format) {
-  if (format == "json") {
-    fmt::print("{}\n", data.dump());
+// --format of these commands: read before the daemon is asked anything.
+class Format {
+ public:
+  explicit Format(const std::string& text)
+      : json_(text == "json"), parsed_(Template::Parse(json_ ? "" : text)) {}
+  // What the command fails with; 0 when all is well. events says it in words of its own.
+  [[nodiscard]] int Check(bool events = false) const {
+    if (parsed_.ok()) return 0;
+    std::string text = MessageOf(parsed_.status());
+    if (events) text.replace(0, text.find(':'), "Error parsing format");
+    return FailHere(text, kBadTemplate);
+  }
+  [[nodiscard]] int Print(const OrderedJson& data) const {
+    const auto text = json_ ? data.dump() : parsed_->Execute(data);
+    if (!text.ok()) return Fail(text.status());
+    fmt::print("{}\n", *text);
     return 0;
   }
-  const auto parsed = Template::Parse(format);
-  if (!parsed.ok()) return Fail(parsed.status());
-  const auto text = parsed->Execute(data);
-  if (!text.ok()) return Fail(text.status());
-  fmt::print("{}\n", *text);
-  return 0;
-}
 
-int RunVersion(Session* session, const std::string& format) {
+ private:
+  bool json_;
+  StatusOr<Template> parsed_;
+};
+
+int RunVersion(Session* session, const std::string& text) {
+  const Format format(text);
+  if (const int code = format.Check(); code != 0) return code;
   ocid::v1::GetVersionResponse server;
   grpc::ClientContext context;
   const Status status = session->Check(session->daemon().GetVersion(&context, {}, &server));
@@ -36,8 +49,8 @@ int RunVersion(Session* session, const std::string& format) {
                       {"GitCommit", server.commit()}, {"Os", server.os()},
                       {"Arch", server.arch()},        {"KernelVersion", server.kernel_version()}};
   }
-  if (!format.empty()) {
-    const int code = Print(data, format);
+  if (!text.empty()) {
+    const int code = format.Print(data);
     return status.ok() ? code : Fail(status);
   }
   fmt::print("Client:\n Version:           {}\n API version:       v1\n Git commit:        {}\n",
@@ -86,11 +99,13 @@ OrderedJson InfoJson(const ocid::v1::GetInfoResponse& info) {
           {"LiveRestoreEnabled", info.live_restore()}};
 }
 
-int RunInfo(Session* session, const std::string& format) {
+int RunInfo(Session* session, const std::string& text) {
+  const Format format(text);
+  if (const int code = format.Check(); code != 0) return code;
   ocid::v1::GetInfoResponse info;
   grpc::ClientContext context;
   const Status status = session->Check(session->daemon().GetInfo(&context, {}, &info));
-  if (!format.empty()) return status.ok() ? Print(InfoJson(info), format) : Fail(status);
+  if (!text.empty()) return status.ok() ? format.Print(InfoJson(info)) : Fail(status);
   fmt::print("Client:\n Version:    {}\n\n", kVersion);
   if (!status.ok()) {
     fmt::print("Server:\nERROR: {}\n", MessageOf(status));
@@ -124,6 +139,8 @@ struct EventsOptions {
 };
 
 int RunEvents(Session* session, const EventsOptions& options) {
+  const Format format(options.format);
+  if (const int code = format.Check(true); code != 0) return code;
   ocid::v1::WatchEventsRequest request;
   for (const bool since : {true, false}) {
     const std::string& text = since ? options.since : options.until;
@@ -150,7 +167,7 @@ int RunEvents(Session* session, const EventsOptions& options) {
       data["Actor"]["Attributes"][key] = value;
     }
     if (!options.format.empty()) {
-      if (const int code = Print(data, options.format); code != 0) return code;
+      if (const int code = format.Print(data); code != 0) return code;
     } else {
       fmt::print("{} {} {} {} ({})\n", FormatRfc3339Nano(event.time()), event.type(),
                  event.action(), event.actor_id(), attributes);

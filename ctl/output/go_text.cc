@@ -17,15 +17,6 @@ struct Directive {
   char verb = 0;
 };
 
-const char* TypeName(const OrderedJson& value) {
-  if (value.is_string()) return "string";
-  if (value.is_boolean()) return "bool";
-  if (value.is_number_float()) return "float64";
-  if (value.is_number()) return "int";
-  if (value.is_array()) return "[]interface {}";
-  return value.is_null() ? "<nil>" : "map[string]interface {}";
-}
-
 std::string Mismatch(char verb, const OrderedJson& value) {
   if (value.is_null()) return fmt::format("%!{}(<nil>)", verb);
   return fmt::format("%!{}({}={})", verb, TypeName(value), TextOf(value));
@@ -38,35 +29,6 @@ std::string Hex(const std::string& bytes, bool upper) {
     text += upper ? fmt::format("{:02X}", byte) : fmt::format("{:02x}", byte);
   }
   return text;
-}
-
-// strconv.Quote.
-std::string Quote(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-      case '\\':
-        quoted += std::string("\\") + c;
-        break;
-      case '\n':
-        quoted += "\\n";
-        break;
-      case '\t':
-        quoted += "\\t";
-        break;
-      case '\r':
-        quoted += "\\r";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-          quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-        } else {
-          quoted += c;
-        }
-    }
-  }
-  return quoted + '"';
 }
 
 std::string Integer(const Directive& d, const OrderedJson& value) {
@@ -134,6 +96,43 @@ std::string One(const Directive& d, const OrderedJson& value) {
 }
 
 }  // namespace
+
+const char* TypeName(const OrderedJson& value) {
+  if (value.is_string()) return "string";
+  if (value.is_boolean()) return "bool";
+  if (value.is_number_float()) return "float64";
+  if (value.is_number()) return "int";
+  if (value.is_array()) return "[]interface {}";
+  return value.is_null() ? "<nil>" : "map[string]interface {}";
+}
+
+std::string Quote(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+      case '\\':
+        quoted += std::string("\\") + c;
+        break;
+      case '\n':
+        quoted += "\\n";
+        break;
+      case '\t':
+        quoted += "\\t";
+        break;
+      case '\r':
+        quoted += "\\r";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+          quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        } else {
+          quoted += c;
+        }
+    }
+  }
+  return quoted + '"';
+}
 
 std::string TextOf(const OrderedJson& value) {
   if (value.is_null()) return "<no value>";

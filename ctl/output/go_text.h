@@ -13,6 +13,12 @@ namespace ocirun::ctl {
 // As %v: "map[a:1 b:[x y]]", "<no value>" for null.
 std::string TextOf(const OrderedJson& value);
 
+// Of what a JSON document holds once Go has read it: "string", "map[string]interface {}".
+const char* TypeName(const OrderedJson& value);
+
+// strconv.Quote.
+std::string Quote(const std::string& text);
+
 // fmt.Sprintf: verbs v s q d t x X o b c U e f g and %%, with flags, width and precision. What does
 // not fit is printed as Go does it: "%!d(string=x)", "%!d(MISSING)", "%!(EXTRA int=1)".
 std::string GoPrintf(const std::string& format, const std::vector<OrderedJson>& arguments);

@@ -62,7 +62,7 @@ StatusOr<std::string> FormatTemplateTable(const Listing& listing, const std::str
   ASSIGN_OR_RETURN(const std::string head, parsed.Execute(headings));
   rows.push_back(SplitTabs(head));
   for (const OrderedJson& row : listing.rows) {
-    ASSIGN_OR_RETURN(const std::string line, parsed.Execute(row));
+    ASSIGN_OR_RETURN(const std::string line, parsed.Execute(row, listing.type));
     rows.push_back(SplitTabs(line));
   }
   return FormatTable(rows);
@@ -107,7 +107,7 @@ StatusOr<std::string> FormatListing(const Listing& unsorted, const std::string& 
   if (!format.empty() && format != "table") {
     ASSIGN_OR_RETURN(const Template parsed, Template::Parse(format));
     for (const OrderedJson& row : listing.rows) {
-      ASSIGN_OR_RETURN(const std::string line, parsed.Execute(row));
+      ASSIGN_OR_RETURN(const std::string line, parsed.Execute(row, listing.type));
       text += line + "\n";
     }
     return text;

@@ -18,6 +18,7 @@ struct Listing {
   std::vector<std::pair<std::string, std::string>> columns;
   std::vector<std::pair<std::string, std::string>> more_headings;  // for `table {{.X}}`
   std::vector<OrderedJson> rows;
+  std::string type = "*formatter.Context";  // of a row in Docker's client, for its messages
 };
 
 // By --format: empty = the default table, "json", "table TEMPLATE", or a template a row.

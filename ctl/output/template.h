@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Go's text/template, as much of it as --format uses: fields, range, if, else, with, end, pipes,
-// variables, comparison, define, template and block, printf, slice, html, js and urlquery, and
-// Docker's functions (json, join, lower, upper, title, split, pad, truncate).
+// Go's text/template, as --format uses it, on JSON: its whole language, its functions but call, and
+// Docker's (json, join, lower, upper, title, split, pad, truncate), with Go's messages.
 #pragma once
 
 #include <memory>
@@ -13,18 +12,21 @@
 
 namespace ocirun::ctl {
 
+namespace go {
+struct Tree;
+}  // namespace go
+
 class Template {
  public:
-  // InvalidArgument "template parsing error: ...".
+  // InvalidArgument "template parsing error: template: :1: ...".
   static StatusOr<Template> Parse(const std::string& text);
-  // InvalidArgument "template: :1:2: executing ... map has no entry for key X".
-  StatusOr<std::string> Execute(const OrderedJson& data) const;
-
-  struct Node;
-  struct Root;
+  // InvalidArgument "template parsing error: template: :1:2: executing "" at <.X>: ...". `type` is
+  // what Docker's client has in place of the map, for the message of a field that is not there:
+  // empty where that is a map, too.
+  StatusOr<std::string> Execute(const OrderedJson& data, const std::string& type = "") const;
 
  private:
-  std::shared_ptr<const Root> root_;
+  std::shared_ptr<const go::Tree> tree_;
 };
 
 }  // namespace ocirun::ctl

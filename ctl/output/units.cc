@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 
 namespace ocirun::ctl {
 namespace {
@@ -20,6 +21,15 @@ std::string Scaled(double value, double base, const std::array<const char*, 6>& 
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.4g%s", value, units[unit]);
   return text.data();
+}
+
+// By the zone of TZ or of /etc/localtime.
+std::string LocalTime(UnixNanos time, const char* format) {
+  const time_t seconds = time / kSecond;
+  tm parts{};
+  std::array<char, 64> text{};
+  if (localtime_r(&seconds, &parts) == nullptr) return "";
+  return {text.data(), std::strftime(text.data(), text.size(), format, &parts)};
 }
 
 }  // namespace
@@ -130,8 +140,15 @@ std::string FormatRfc3339NanoFixed(UnixNanos time) {
 }
 
 std::string GoTimeText(UnixNanos time) {
-  const std::string text = FormatRfc3339Seconds(time);
-  return text.substr(0, 10) + " " + text.substr(11, 8) + " +0000 UTC";
+  if (time == 0) return "0001-01-01 00:00:00 +0000 UTC";
+  return LocalTime(time, "%Y-%m-%d %H:%M:%S %z %Z");
+}
+
+std::string LocalRfc3339(UnixNanos time) {
+  if (time == 0) return TimeText(0);
+  std::string text = LocalTime(time, "%Y-%m-%dT%H:%M:%S%z");
+  if (text.ends_with("+0000")) return text.substr(0, text.size() - 5) + "Z";
+  return text.insert(text.size() - 2, ":");
 }
 
 std::string Ellipsis(const std::string& text, size_t most) {

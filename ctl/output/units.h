@@ -23,8 +23,10 @@ StatusOr<int64_t> ParseDuration(const std::string& text);
 StatusOr<UnixNanos> ParseTimestamp(const std::string& text);
 // 0 is shown as Go's zero time.
 std::string TimeText(UnixNanos time);
-// As Go prints a time, in UTC: "2022-04-05 12:28:26 +0000 UTC".
+// As Go prints a time, in the user's zone: "2022-04-05 14:28:26 +0200 CEST".
 std::string GoTimeText(UnixNanos time);
+// The same as RFC 3339 has it: "2022-04-05T14:28:26+02:00", or with Z for UTC.
+std::string LocalRfc3339(UnixNanos time);
 // Always nine digits of fraction, as `logs -t` shows: "2022-04-05T12:28:26.942068860Z".
 std::string FormatRfc3339NanoFixed(UnixNanos time);
 // "2022-04-05T12:28:26Z".

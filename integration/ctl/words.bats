@@ -174,13 +174,39 @@ Error: failed to rename container named nope' rename nope x
   run --separate-stderr "$OCICTL" run --rm -a STDOUT busybox sh -c 'echo out; echo err >&2'
   [ "$output" = out ]
   [ "$stderr" = "" ]
-  [[ $(echo x | "$OCICTL" run --rm -i -a stdin busybox cat) =~ ^[0-9a-f]{64}$ ]]
+  # With neither output, only the input is waited for; what was given arrives.
+  id=$(head -c 3000000 /dev/zero | timeout 10 "$OCICTL" run -i -a stdin --name taker busybox sh -c 'wc -c; sleep 3; exit 4')
+  [[ $id =~ ^[0-9a-f]{64}$ ]]
+  [ "$("$OCICTL" inspect -f '{{.State.Running}}' taker)" = true ]
+  [ "$("$OCICTL" wait taker)" = 4 ]
+  [ "$("$OCICTL" logs taker)" = 3000000 ]
+  "$OCICTL" rm taker
+}
+
+@test "a template that is none is told in Go's words before the daemon is asked" {
+  none=(-H unix:///nowhere.sock)
+  says 64 'template parsing error: template: :1: function "foo" not defined' "${none[@]}" inspect -f '{{foo}}' x
+  says 64 'template parsing error: template: :1: {{break}} outside {{range}}' "${none[@]}" version -f '{{break}}'
+  says 64 'template parsing error: template: :1: unclosed action' "${none[@]}" info -f '{{.ID'
+  says 64 'Error parsing format: template: :1: unexpected EOF' "${none[@]}" events --format '{{if .ID}}'
+  says 1 'template parsing error: template: :1: function "foo" not defined' ps --format '{{.ID | foo}}'
+  says 1 'template parsing error: template: :1:2: executing "" at <.Nope>: can'"'"'t evaluate field Nope in type *formatter.imageContext' images --format '{{.Nope}}'
+  says 1 'template parsing error: template: :1:9: executing "" at <.RootFS.Nope>: map has no entry for key "Nope"' inspect -f '{{.RootFS.Nope}}' busybox
+  says 1 'Error: No such object: nope' inspect -f '{{.Id}}' nope
+  [ "$("$OCICTL" inspect -f '{{range .RepoTags}}{{.}}{{break}}{{end}}' busybox)" = busybox:latest ]
 }
 
 @test "tables and templates look as Docker's" {
   [[ $("$OCICTL" images busybox | head -1) =~ ^"REPOSITORY   TAG       IMAGE ID       CREATED" ]]
   [ "$("$OCICTL" ps | tr -s ' ')" = "CONTAINER ID IMAGE COMMAND CREATED STATUS PORTS NAMES" ]
-  [[ $("$OCICTL" images --format '{{.CreatedAt}}' busybox) =~ ^[0-9-]{10}\ [0-9:]{8}\ \+0000\ UTC$ ]]
+  [[ $(TZ=UTC "$OCICTL" images --format '{{.CreatedAt}}' busybox) =~ ^[0-9-]{10}\ [0-9:]{8}\ \+0000\ UTC$ ]]
+  "$OCICTL" create --name zone busybox
+  for format in 'ps -a' images; do
+    # shellcheck disable=SC2086
+    [[ $(TZ=XYZ-5:30 "$OCICTL" $format --format '{{.CreatedAt}}' | head -1) =~ ^[0-9-]{10}\ [0-9:]{8}\ \+0530\ XYZ$ ]]
+  done
+  [[ $(TZ=XYZ-5:30 "$OCICTL" history --format '{{.CreatedAt}}' busybox) =~ ^[0-9-]{10}T[0-9:]{8}\+05:30$ ]]
+  "$OCICTL" rm zone
   "$OCICTL" images --format '{{json .}}' busybox | jq -es '.[0] | keys_unsorted == (keys_unsorted | sort)'
   "$OCICTL" image inspect busybox | jq -e '.[0] | .VirtualSize == .Size and has("Container") and has("ContainerConfig")'
 }

@@ -55,7 +55,7 @@ start_registry() {
   mkdir -p "$FILE_DIR/registry"
   cat >"$FILE_DIR/registry.yml" <<END
 version: 0.1
-log: {level: warn, accesslog: {disabled: true}}
+log: {level: warn}
 storage: {filesystem: {rootdirectory: $FILE_DIR/registry}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:$port"}
 ${1:-}

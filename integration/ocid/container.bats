@@ -33,13 +33,15 @@ load ../lib/daemon
 }
 
 @test "kill -9 of the daemon: containers run on, statuses and log lines are whole" {
-  "$OCICTL" run -d --name k1 busybox sh -c 'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; sleep 1; exit 9'
+  "$OCICTL" run -d --name k1 busybox sh -c 'i=0; while [ $i -lt 100000 ]; do echo line $i; i=$((i+1)); done; sleep 1; exit 9'
   "$OCICTL" run -d --name k2 -p "127.0.0.1:$(free_port):80" busybox sleep 1000
+  kill_ocid
+  start_ocid
   kill_ocid
   sleep 2
   start_ocid
   eventually [ "$("$OCICTL" wait k1)" -eq 9 ]
-  [ "$("$OCICTL" logs k1 | wc -l)" -eq 3000 ]
+  [ "$("$OCICTL" logs k1 | awk '$2 != NR - 1 {exit 1} END {print NR}')" -eq 100000 ]
   [ "$("$OCICTL" inspect -f '{{.State.Status}}' k2)" = running ]
   [ "$("$OCICTL" exec k2 echo alive)" = alive ]
   "$OCICTL" rm -f k1 k2
@@ -54,6 +56,59 @@ load ../lib/daemon
   start_ocid
   "$OCICTL" rm -f amid || true
   [ "$("$OCICTL" run --rm --name amid busybox echo again)" = again ]
+}
+
+# folders: the containers that have one, and those that have a record, as one list each.
+folders() { ls "$FILE_DIR/root/containers" "$FILE_DIR/root/overlay/containers" | grep -x '[0-9a-f]\{64\}' | sort -u; }
+records() { "$OCICTL" ps -aq --no-trunc | sort; }
+
+@test "kill -9 of the daemon at any moment: no container without its folders, no folder without its container" {
+  for after in 0.01 0.02 0.04 0.06 0.1 0.15; do
+    "$OCICTL" run --rm busybox true >/dev/null 2>&1 3>&- &
+    "$OCICTL" run -d busybox true >/dev/null 2>&1 3>&- &
+    sleep "$after"
+    kill_ocid
+    wait %1 %2 || true
+    start_ocid
+  done
+  mkdir -p "$FILE_DIR/root/containers/$(printf 'a%.0s' {1..64})" "$FILE_DIR/root/overlay/containers/$(printf 'b%.0s' {1..64})/upper"
+  gone=$("$OCICTL" create --rm busybox true)
+  kill_ocid
+  start_ocid
+  [ "$(folders)" = "$(records)" ]
+  ! records | grep -q "$gone" || return 1
+  remove_containers
+  [ -z "$(folders)" ]
+}
+
+@test "a full disk: run says so and leaves nothing, and what frees space still works" {
+  mkdir -p "$FILE_DIR/small"
+  mount -t tmpfs -o size=24m tmpfs "$FILE_DIR/small"
+  "$OCID" --config /dev/null --root "$FILE_DIR/small/root" --state "$FILE_DIR/small-state" \
+    --listen "unix://$FILE_DIR/small.sock" >>"$FILE_DIR/ocid.log" 2>&1 3>&- &
+  echo $! >"$FILE_DIR/small.pid"
+  small() { "$OCICTL" -H "unix://$FILE_DIR/small.sock" "$@"; }
+  eventually small version >/dev/null 2>&1
+  small create --name before busybox true
+  dd if=/dev/zero of="$FILE_DIR/small/fill" bs=4k status=none || true
+  codes="" said="" left=""
+  for _ in 1 2 3; do
+    run small run --rm busybox true
+    codes+="$status " said+=$output
+    left+=$(small ps -aq | wc -l)
+  done
+  small rm before || codes+="rm failed"
+  left+=$(small ps -aq | wc -l)
+  left+=$(ls -A "$FILE_DIR/small/root/containers" "$FILE_DIR/small/root/overlay/containers" "$FILE_DIR/small-state/containers" | grep -vc ':$\|^$' || true)
+  rm "$FILE_DIR/small/fill"
+  again=$(small run --rm busybox echo again)
+  end_process "$FILE_DIR/small.pid"
+  umount "$FILE_DIR/small"
+  echo "$codes|$left|$said"
+  [ "$codes" = "125 125 125 " ]
+  [[ $said == *"No space left on device"* || $said == *"disk is full"* ]]
+  [ "$left" = 11100 ]
+  [ "$again" = again ]
 }
 
 @test "a published port answers on the host, is refused twice, and is free afterwards" {
@@ -115,6 +170,12 @@ refused() {
   run "$OCICTL" run --rm -v /etc/passwd:/bin busybox true
   [ "$status" -ne 0 ]
   [[ $output == *"Are you trying to mount a directory onto a file (or vice-versa)?"* ]]
+  # As in Docker it is the start that says so, and the container keeps 127.
+  "$OCICTL" create --name crossed -v /etc/passwd:/bin busybox true
+  run "$OCICTL" start crossed
+  [ "$status" -eq 1 ]
+  [ "$("$OCICTL" inspect -f '{{.State.Status}} {{.State.ExitCode}}' crossed)" = "created 127" ]
+  "$OCICTL" rm crossed
   run "$OCICTL" run --rm -v /etc:/etc/passwd busybox true
   [ "$status" -ne 0 ]
   [[ $output == *"Are you trying to mount a directory onto a file (or vice-versa)?"* ]]

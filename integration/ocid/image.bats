@@ -186,6 +186,8 @@ END
   start_ocid
   [ -z "$(ls -A "$FILE_DIR/root/overlay/staging")" ]
   "$OCICTL" pull -q "$REGISTRY/bad/killed"
+  # Part of the blob was asked for, and no more than once the whole.
+  grep -q "GET /v2/bad/killed/blobs/sha256:$digest .* 206 " "$FILE_DIR/registry.log"
   [ "$(stat -c %s "$("$OCICTL" inspect -f '{{.GraphDriver.Data.UpperDir}}' "$REGISTRY/bad/killed")/x")" -eq 300000000 ]
   "$OCICTL" rmi "$REGISTRY/bad/killed"
 }

@@ -5,6 +5,7 @@
 
 #include "manager/api/filters.h"
 #include "manager/api/services.h"
+#include "manager/container/check.h"
 
 namespace ocirun::api {
 namespace {
@@ -195,7 +196,9 @@ grpc::Status ContainerService::AttachContainer(
         IgnoreError(manager_->Resize(start.container(), "", request.resize()), "it ended");
       }
     }
-    if (context->IsCancelled()) connection->Shutdown();
+    // One that has gone, or has given its input and wants no output: what it sent still arrives.
+    const bool listens = start.stdout() || start.stderr();
+    if (context->IsCancelled() || !listens) connection->Shutdown();
   });
   Status status;
   ocid::v1::AttachResponse response;
@@ -221,6 +224,7 @@ grpc::Status ContainerService::ExecContainer(
     return {grpc::StatusCode::INVALID_ARGUMENT, "the first message must be start"};
   }
   const ocid::v1::ExecRequest::Start start = first.start();
+  if (const Status clean = container::CheckNuls(start); !clean.ok()) return ToGrpc(clean);
   StatusOr<container::Session> session = manager_->Exec(start);
   if (!session.ok()) return ToGrpc(session.status());
   ocid::v1::ExecResponse response;

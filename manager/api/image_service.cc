@@ -30,7 +30,12 @@ class CancelWatch {
 
 grpc::Status ToGrpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.code()), MessageOf(status)};
+  // It travels as metadata, of which clients take 8 KiB, with up to three bytes for each of these.
+  // What is longer has a name in it that is.
+  constexpr size_t kLongest = 2048;
+  std::string text = MessageOf(status);
+  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
+  return {static_cast<grpc::StatusCode>(status.code()), text};
 }
 
 grpc::Status ImageService::PullImage(grpc::ServerContext* context,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/container/check.h"
 
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -135,6 +137,44 @@ Status CheckMountTargets(const HostConfig& host) {
   return absl::OkStatus();
 }
 
+// A name of a host goes into /etc/hosts and into the kernel, which takes 64 bytes.
+Status CheckHostName(const std::string& name) {
+  constexpr size_t kLongest = 64;
+  const bool clean = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return c > ' ' && c != 0x7f && c != '/' && c != '#';
+  });
+  if (clean && name.size() <= kLongest) return absl::OkStatus();
+  return InvalidArgument("invalid hostname format: {}", name);
+}
+
+Status CheckConfig(const ContainerConfig& config) {
+  RETURN_IF_ERROR(CheckHostName(config.hostname()));
+  RETURN_IF_ERROR(CheckHostName(config.domainname()));
+  for (const std::string& word : config.env()) {
+    if (word.empty() || word[0] == '=') {
+      return InvalidArgument("invalid environment variable: {}", word);
+    }
+  }
+  if (config.labels().contains("")) return InvalidArgument("invalid label: empty name");
+  if (!config.working_dir().empty() && config.working_dir()[0] != '/') {
+    return InvalidArgument("the working directory '{}' is invalid, it needs to be an absolute path",
+                           config.working_dir());
+  }
+  for (const std::string& text : config.exposed_ports()) {
+    uint16_t port = 0;
+    const char* const end = text.data() + std::min(text.find('/'), text.size());
+    const auto result = std::from_chars(text.data(), end, port);
+    if (result.ec != std::errc() || result.ptr != end || port == 0) {
+      return InvalidArgument("invalid port specification: \"{}\"", text);
+    }
+  }
+  const std::string& signal = config.stop_signal();
+  if (!signal.empty() && !ParseSignal(signal).ok()) {
+    return InvalidArgument("Invalid signal: {}", signal);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 StatusOr<HostFacts> ReadHostFacts() {
@@ -142,6 +182,32 @@ StatusOr<HostFacts> ReadHostFacts() {
   ASSIGN_OR_RETURN(facts.cpus, ReadNumberList("/sys/devices/system/cpu/online"));
   ASSIGN_OR_RETURN(facts.memory_nodes, ReadNumberList("/sys/devices/system/node/online"));
   return facts;
+}
+
+Status CheckNuls(const google::protobuf::Message& message) {
+  using Field = google::protobuf::FieldDescriptor;
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const Field*> fields;
+  reflection.ListFields(message, &fields);
+  const auto check = [](const Field& field, const std::string& text) -> Status {
+    if (text.find('\0') == std::string::npos) return absl::OkStatus();
+    return InvalidArgument("{}: a NUL is no character of a text", field.name());
+  };
+  for (const Field* field : fields) {
+    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      if (field->cpp_type() == Field::CPPTYPE_STRING) {
+        RETURN_IF_ERROR(check(*field, field->is_repeated()
+                                          ? reflection.GetRepeatedString(message, field, i)
+                                          : reflection.GetString(message, field)));
+      } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
+        RETURN_IF_ERROR(CheckNuls(field->is_repeated()
+                                      ? reflection.GetRepeatedMessage(message, field, i)
+                                      : reflection.GetMessage(message, field)));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<std::set<unsigned>> ParseNumberList(std::string_view text) {
@@ -170,6 +236,8 @@ StatusOr<std::set<unsigned>> ParseNumberList(std::string_view text) {
 }
 
 Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostFacts& facts) {
+  RETURN_IF_ERROR(CheckNuls(request));
+  RETURN_IF_ERROR(CheckConfig(request.config()));
   const HostConfig& host = request.host_config();
   RETURN_IF_ERROR(CheckRestart(host));
   RETURN_IF_ERROR(CheckMemory(host));
@@ -181,10 +249,6 @@ Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostF
   if (host.oom_score_adj() < -1000 || host.oom_score_adj() > 1000) {
     return InvalidArgument("Invalid value {}, range for oom score adj is [-1000, 1000]",
                            host.oom_score_adj());
-  }
-  const std::string& signal = request.config().stop_signal();
-  if (!signal.empty() && !ParseSignal(signal).ok()) {
-    return InvalidArgument("Invalid signal: {}", signal);
   }
   return absl::OkStatus();
 }

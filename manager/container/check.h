@@ -24,6 +24,10 @@ StatusOr<HostFacts> ReadHostFacts();
 // "0-2,7" -> {0, 1, 2, 7}; InvalidArgument otherwise. Pure.
 StatusOr<std::set<unsigned>> ParseNumberList(std::string_view text);
 
+// InvalidArgument when a text of the message, at any depth, has a NUL in it: what the kernel takes
+// would end there, while what is kept and shown goes on. Pure.
+Status CheckNuls(const google::protobuf::Message& message);
+
 // InvalidArgument for what cannot be asked for. Pure.
 Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostFacts& facts);
 

@@ -26,6 +26,22 @@ TEST_CASE("what contradicts itself or asks for more than there is is refused in 
   using Request = CreateContainerRequest;
   const Case cases[] = {
       {"", [](Request*) {}},
+      {"value: a NUL is no character of a text",
+       [](Request* r) { (*r->mutable_config()->mutable_labels())["a"] = std::string("b\0c", 3); }},
+      {"env: a NUL is no character of a text",
+       [](Request* r) { r->mutable_config()->add_env(std::string("A=\0", 3)); }},
+      {"invalid hostname format: a\n1.2.3.4 b",
+       [](Request* r) { r->mutable_config()->set_hostname("a\n1.2.3.4 b"); }},
+      {"invalid hostname format: ../x",
+       [](Request* r) { r->mutable_config()->set_domainname("../x"); }},
+      {"", [](Request* r) { r->mutable_config()->set_hostname(std::string(64, 'h')); }},
+      {"invalid environment variable: =x", [](Request* r) { r->mutable_config()->add_env("=x"); }},
+      {"invalid label: empty name",
+       [](Request* r) { (*r->mutable_config()->mutable_labels())[""] = "x"; }},
+      {"the working directory 'x' is invalid, it needs to be an absolute path",
+       [](Request* r) { r->mutable_config()->set_working_dir("x"); }},
+      {"invalid port specification: \"99999/tcp\"",
+       [](Request* r) { r->mutable_config()->add_exposed_ports("99999/tcp"); }},
       {"conflicting options: cannot specify both --restart and --rm",
        [](Request* r) {
          r->mutable_host_config()->set_auto_remove(true);

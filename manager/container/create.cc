@@ -237,6 +237,7 @@ StatusOr<ocid::v1::CreateContainerResponse> ContainerManager::Create(
   record.set_lower_dir(lower);
   {
     ASSIGN_OR_RETURN(const auto transaction, store::Transaction::Begin(database_));
+    RETURN_IF_ERROR(CheckName(record.name()));  // another client may have taken it meanwhile
     std::string json;
     if (!google::protobuf::util::MessageToJsonString(record, &json).ok()) {
       return InvalidArgument("the container's configuration is not valid UTF-8");

@@ -41,7 +41,8 @@ constexpr auto kRuntimeTimeout = std::chrono::seconds(30);
 int ExitCodeOfError(const std::string& text) {
   const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
   if (has("executable file not found") || has("no such file or directory") ||
-      has("No such file or directory") || has("not a directory") || has("Not a directory")) {
+      has("No such file or directory") || has("not a directory") || has("Not a directory") ||
+      has("Are you trying to mount a directory onto a file")) {
     return 127;
   }
   if (has("permission denied") || has("Permission denied") || has("is a directory") ||
@@ -132,9 +133,12 @@ Status ContainerManager::Start(const std::string& name) {
     live->record.mutable_state()->set_restart_count(0);
   }
   const Status status = StartLocked(live);
-  if (!status.ok() && live->record.host_config().auto_remove()) {
-    IgnoreError(RemoveLocked(live), "the start's error is told");
+  bool remove = false;
+  {
+    const std::lock_guard lock(live->mutex);
+    remove = !status.ok() && live->record.host_config().auto_remove();
   }
+  if (remove) IgnoreError(RemoveLocked(live), "the start's error is told");
   return status;
 }
 
@@ -635,6 +639,12 @@ Status ContainerManager::Remove(const std::string& name, bool force) {
   return absl::OkStatus();
 }
 
+Status ContainerManager::RemoveFolders(const std::string& id) {
+  Status status = snapshotter_->RemoveContainer(id);
+  status.Update(RemoveTree(Home(id)));
+  return status;
+}
+
 // `life` is held, and it does not run.
 Status ContainerManager::RemoveLocked(const LivePtr& live) {
   Container record;
@@ -650,9 +660,10 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
     record = live->record;
   }
   Cleanup(&record);
-  RETURN_IF_ERROR(snapshotter_->RemoveContainer(record.id()));
-  RETURN_IF_ERROR(RemoveTree(Home(record.id())));
+  // The record first: a daemon that is killed in between leaves folders without one, which the next
+  // one takes away, and not a container without its files.
   RETURN_IF_ERROR(database_->Execute("DELETE FROM containers WHERE id = ?", {record.id()}));
+  const Status removed = RemoveFolders(record.id());
   {
     const std::lock_guard lock(mutex_);
     containers_.erase(record.id());
@@ -665,7 +676,7 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
   }
   live->changed.notify_all();
   Publish(record, "destroy");
-  return absl::OkStatus();
+  return removed;
 }
 
 }  // namespace ocirun::container

@@ -147,11 +147,15 @@ Status ContainerManager::Unpause(const std::string& name) {
 Status ContainerManager::Rename(const std::string& name, const std::string& raw) {
   ASSIGN_OR_RETURN(const LivePtr live, Find(name));
   const std::string wanted = raw.starts_with('/') ? raw.substr(1) : raw;
-  RETURN_IF_ERROR(CheckName(wanted));
+  // A start or an exit that is under way works on a copy of the record, with the old name.
+  const std::lock_guard life(live->life);
   const std::lock_guard lock(live->mutex);
+  ASSIGN_OR_RETURN(const auto transaction, store::Transaction::Begin(database_));
+  RETURN_IF_ERROR(CheckName(wanted));
   Container renamed = live->record;
   renamed.set_name(wanted);
   RETURN_IF_ERROR(Save(renamed));
+  RETURN_IF_ERROR(transaction->Commit());
   live->record = renamed;
   Publish(renamed, "rename");
   return absl::OkStatus();
@@ -165,6 +169,7 @@ StatusOr<ocid::v1::WaitContainerResponse> ContainerManager::Wait(
   if (!found.ok()) {
     const std::lock_guard lock(mutex_);
     for (const LivePtr& live : removed_) {
+      const std::lock_guard record_lock(live->mutex);
       if (live->record.id() == request.container()) found = live;
     }
   }

@@ -126,6 +126,7 @@ class ContainerManager {
   StatusOr<LivePtr> Find(const std::string& name);
   Status Recover();
   void RecoverOne(const LivePtr& live);
+  Status RemoveGarbage();
   Status Save(const ocid::v1::Container& record);
   Status CheckName(const std::string& name);
   std::string PickName();
@@ -149,6 +150,7 @@ class ContainerManager {
   Status StopLive(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
   void WantStopped(const LivePtr& live);
   Status RemoveLocked(const LivePtr& live);
+  Status RemoveFolders(const std::string& id);
   void Publish(const ocid::v1::Container& record, const std::string& action,
                std::map<std::string, std::string> attributes = {});
 

@@ -54,6 +54,7 @@ Status ContainerManager::Recover() {
     }
     containers_[row.Text(0)] = live;
   }
+  RETURN_IF_ERROR(RemoveGarbage());
   std::vector<LivePtr> starting;
   for (const auto& [id, live] : containers_) {
     if (StartsWithDaemon(live->record)) starting.push_back(live);
@@ -63,11 +64,23 @@ Status ContainerManager::Recover() {
     if (!endpoint.endpoint_id.empty()) bridge_->Claim(id, endpoint);
   }
   // Containers that join another's namespaces find it in the map.
-  for (const auto& [id, live] : containers_) RecoverOne(live);
+  const auto found = containers_;  // one with --rm leaves the map
+  for (const auto& [id, live] : found) RecoverOne(live);
   for (const LivePtr& live : starting) {
     live->stop_wanted = false;
     live->record.mutable_state()->set_stopped_by_hand(false);
     PlanRestart(live, std::chrono::milliseconds(0));
+  }
+  return absl::OkStatus();
+}
+
+// What a daemon that was killed amid a create or a removal left: folders that no record names.
+Status ContainerManager::RemoveGarbage() {
+  ASSIGN_OR_RETURN(std::vector<std::string> folders, snapshotter_->ListContainers());
+  ASSIGN_OR_RETURN(const std::vector<std::string> homes, ListFolder(options_.root + "/containers"));
+  folders.insert(folders.end(), homes.begin(), homes.end());
+  for (const std::string& id : folders) {
+    if (containers_.count(id) == 0) IgnoreError(RemoveFolders(id), "tried again at the next start");
   }
   return absl::OkStatus();
 }
@@ -87,6 +100,9 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
       (*orphan)->Shutdown();
     }
     Cleanup(&record);
+    if (record.host_config().auto_remove()) {
+      IgnoreError(RemoveLocked(live), "it stays, and can be removed by hand");
+    }
     return;
   }
   StatusOr<std::unique_ptr<ShimClient>> connected = ShimClient::Reconnect(bundle, record.id());

@@ -411,6 +411,7 @@ Status CheckSupported(const ContainerConfig& config, const HostConfig& host) {
   if (!OneOf(host.runtime(), {"", "ocirun"})) return refuse("--runtime " + host.runtime());
   if (host.volumes_from_size() > 0) return refuse("--volumes-from");
   if (host.links_size() > 0) return refuse("--link");
+  if (config.volumes_size() > 0) return refuse("a volume");
   if (host.init()) return refuse("--init");
   if (host.device_cgroup_rules_size() > 0) return refuse("--device-cgroup-rule");
   if (config.healthcheck().test_size() > 0) return refuse("--health-cmd");

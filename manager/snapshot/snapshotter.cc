@@ -59,12 +59,8 @@ Status Snapshotter::RemoveLayer(std::string_view chain_id) {
 }
 
 StatusOr<std::vector<std::string>> Snapshotter::ListLayers() const {
-  std::vector<std::string> layers;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(root_ + "/layers", error)) {
-    layers.push_back("sha256:" + entry.path().filename().string());
-  }
-  if (error) return SysError(error.value(), "list", root_ + "/layers");
+  ASSIGN_OR_RETURN(std::vector<std::string> layers, ListFolder(root_ + "/layers"));
+  for (std::string& layer : layers) layer.insert(0, "sha256:");
   return layers;
 }
 
@@ -98,6 +94,10 @@ Status Snapshotter::MountContainer(const std::string& id, const std::vector<std:
 
 Status Snapshotter::RemoveContainer(const std::string& id) {
   return RemoveTree(root_ + "/containers/" + id);
+}
+
+StatusOr<std::vector<std::string>> Snapshotter::ListContainers() const {
+  return ListFolder(root_ + "/containers");
 }
 
 }  // namespace ocirun::snapshot

@@ -53,6 +53,8 @@ class Snapshotter {
   Status MountContainer(const std::string& id, const std::vector<std::string>& chain_ids,
                         const std::string& target, Upper upper);
   Status RemoveContainer(const std::string& id);
+  // Ids of the containers that have a folder here.
+  [[nodiscard]] StatusOr<std::vector<std::string>> ListContainers() const;
   [[nodiscard]] std::string UpperPath(const std::string& id) const;
   [[nodiscard]] std::string WorkPath(const std::string& id) const;
 

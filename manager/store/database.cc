@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "base/sys/file.h"
 #include "manager/store/migrations.h"
@@ -47,6 +48,17 @@ Row ReadRow(sqlite3_stmt* statement) {
   return Row(std::move(values));
 }
 
+// Space beyond the end of the database or its log, so that on a full disk what frees space, the
+// removal of a container or an image, can still be written.
+void Reserve(const std::string& path) {
+  constexpr off_t kReserved = 512 << 10;
+  const StatusOr<UniqueFd> file = sys::Open(path, O_RDWR);
+  struct stat now{};
+  if (!file.ok() || ::fstat(file->get(), &now) != 0) return;
+  // A file system that knows no reservation goes without.
+  (void)::fallocate(file->get(), FALLOC_FL_KEEP_SIZE, now.st_size, kReserved);
+}
+
 }  // namespace
 
 bool Row::IsNull(size_t column) const {
@@ -74,6 +86,7 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
        {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"})
     RETURN_IF_ERROR(database->Execute(pragma));
   RETURN_IF_ERROR(Annotate(database->Migrate(), path));
+  for (const char* end : {"", "-wal"}) Reserve(path + end);
   return database;
 }
 
@@ -105,6 +118,19 @@ Status Database::Execute(std::string_view sql, const std::vector<Value>& values)
 }
 
 StatusOr<std::vector<Row>> Database::Run(std::string_view sql, const std::vector<Value>& values) {
+  StatusOr<std::vector<Row>> rows = RunOnce(sql, values);
+  // The disk is full: the log is emptied into the database, and begins anew in the space it has.
+  if (rows.status().code() == StatusCode::kResourceExhausted &&
+      ::sqlite3_get_autocommit(connection_) != 0 &&
+      ::sqlite3_wal_checkpoint_v2(connection_, nullptr, SQLITE_CHECKPOINT_RESTART, nullptr,
+                                  nullptr) == SQLITE_OK) {
+    return RunOnce(sql, values);
+  }
+  return rows;
+}
+
+StatusOr<std::vector<Row>> Database::RunOnce(std::string_view sql,
+                                             const std::vector<Value>& values) {
   sqlite3_stmt* raw = nullptr;
   int code =
       ::sqlite3_prepare_v2(connection_, sql.data(), static_cast<int>(sql.size()), &raw, nullptr);

@@ -55,6 +55,7 @@ class Database {
   friend class Transaction;
   explicit Database(sqlite3* connection) : connection_(connection) {}
   StatusOr<std::vector<Row>> Run(std::string_view sql, const std::vector<Value>& values);
+  StatusOr<std::vector<Row>> RunOnce(std::string_view sql, const std::vector<Value>& values);
   Status Migrate();
   Status ErrorOf(int code, std::string_view sql) const;
 
