@@ -64,6 +64,7 @@ StatusOr<pid_t> Runtime::Spawn(const std::vector<std::string>& args,
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::vector<std::string> words = {binary_, "--root",       root_, "--log",
                                     log_,    "--log-format", "json"};
+  if (cgroups_ == Cgroups::kSystemd) words.emplace_back("--systemd-cgroup");
   words.insert(words.end(), args.begin(), args.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

@@ -17,9 +17,15 @@ class Runtime {
  public:
   using Done = std::function<void(const Status&)>;
 
+  enum class Cgroups { kFolders, kSystemd };  // kSystemd: --systemd-cgroup
+
   // `log` is the file that the runtime reports its errors in, as JSON lines.
-  Runtime(Loop* loop, std::string binary, std::string root, std::string log)
-      : loop_(loop), binary_(std::move(binary)), root_(std::move(root)), log_(std::move(log)) {}
+  Runtime(Loop* loop, std::string binary, std::string root, std::string log, Cgroups cgroups)
+      : loop_(loop),
+        binary_(std::move(binary)),
+        root_(std::move(root)),
+        log_(std::move(log)),
+        cgroups_(cgroups) {}
 
   // `ends` become the program's 0, 1 and 2 (missing ones: /dev/null) and are closed here. An exit
   // status other than 0 is an error with the last message of the log.
@@ -31,6 +37,7 @@ class Runtime {
 
   Loop* loop_;
   std::string binary_, root_, log_;
+  Cgroups cgroups_;
 };
 
 }  // namespace ocirun::shim

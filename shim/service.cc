@@ -164,7 +164,8 @@ void TaskService::Create(const task::CreateTaskRequest& request, Reply reply) {
   container->own_pid_namespace = HasOwnPidNamespace(container->bundle);
   container->runtime = std::make_unique<Runtime>(
       loop_, options.binary_name().empty() ? default_runtime_ : options.binary_name(),
-      options.root().empty() ? default_root_ : options.root(), container->bundle + "/log.json");
+      options.root().empty() ? default_root_ : options.root(), container->bundle + "/log.json",
+      options.systemd_cgroup() ? Runtime::Cgroups::kSystemd : Runtime::Cgroups::kFolders);
   auto init = std::make_shared<Process>();
   init->state = State::kCreating;
   init->terminal = request.terminal();

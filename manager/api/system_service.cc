@@ -77,12 +77,14 @@ grpc::Status SystemService::GetInfo(grpc::ServerContext*, const ocid::v1::GetInf
   response->set_storage_driver("overlay2");
   response->set_logging_driver("json-file");
   response->set_cgroup_driver("cgroupfs");
-  response->set_cgroup_version(PathExists("/sys/fs/cgroup/cgroup.controllers") ? "2" : "1");
+  const bool cgroup_v2 = PathExists("/sys/fs/cgroup/cgroup.controllers");
+  response->set_cgroup_version(cgroup_v2 ? "2" : "1");
   for (const char* driver : {"bridge", "host", "none"}) response->add_network_plugins(driver);
   response->add_log_plugins("json-file");
   response->add_runtimes("ocirun");
   response->set_default_runtime("ocirun");
   response->add_security_options("name=seccomp,profile=builtin");
+  if (cgroup_v2) response->add_security_options("name=cgroupns");
   response->set_kernel_version(name.release);
   response->set_operating_system(OperatingSystem());
   response->set_os_type("linux");

@@ -181,6 +181,7 @@ StatusOr<HostFacts> ReadHostFacts() {
   HostFacts facts;
   ASSIGN_OR_RETURN(facts.cpus, ReadNumberList("/sys/devices/system/cpu/online"));
   ASSIGN_OR_RETURN(facts.memory_nodes, ReadNumberList("/sys/devices/system/node/online"));
+  facts.cgroup_v2 = PathExists("/sys/fs/cgroup/cgroup.controllers");
   return facts;
 }
 
@@ -251,6 +252,24 @@ Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostF
                            host.oom_score_adj());
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> AdaptToHost(const HostFacts& facts, HostConfig* host) {
+  std::vector<std::string> warnings;
+  // On v1 a cgroup namespace would hide what old programs look for, as Docker has it.
+  if (host->cgroupns_mode().empty()) host->set_cgroupns_mode(facts.cgroup_v2 ? "private" : "host");
+  if (!facts.cgroup_v2) return warnings;
+  if (host->has_memory_swappiness()) {
+    host->clear_memory_swappiness();
+    warnings.emplace_back(
+        "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
+        "Memory swappiness discarded.");
+  }
+  if (host->oom_kill_disable()) {
+    host->set_oom_kill_disable(false);
+    warnings.emplace_back("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
+  }
+  return warnings;
 }
 
 Status CheckPlatform(const std::string& wanted, const ocid::v1::Image& image,

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "ocid/v1/container.pb.h"
@@ -16,9 +17,10 @@ namespace ocirun::container {
 struct HostFacts {
   std::set<unsigned> cpus;          // online
   std::set<unsigned> memory_nodes;  // online
+  bool cgroup_v2 = false;           // and no controller on v1
 };
 
-// From /sys/devices/system.
+// From /sys.
 StatusOr<HostFacts> ReadHostFacts();
 
 // "0-2,7" -> {0, 1, 2, 7}; InvalidArgument otherwise. Pure.
@@ -30,6 +32,10 @@ Status CheckNuls(const google::protobuf::Message& message);
 
 // InvalidArgument for what cannot be asked for. Pure.
 Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostFacts& facts);
+
+// Takes out what this host's cgroups can't do, with a warning each in Docker's words, and chooses
+// the cgroup namespace where nobody did. Pure.
+std::vector<std::string> AdaptToHost(const HostFacts& facts, ocid::v1::HostConfig* host);
 
 // InvalidArgument when `wanted` ("linux/arm64") is not the platform of the image. Pure.
 Status CheckPlatform(const std::string& wanted, const ocid::v1::Image& image,

@@ -18,6 +18,23 @@ TEST_CASE("lists of numbers") {
   }
 }
 
+TEST_CASE("what cgroup v2 can't do is discarded with a warning") {
+  ocid::v1::HostConfig host;
+  host.set_memory_swappiness(60);
+  host.set_oom_kill_disable(true);
+  ocid::v1::HostConfig on_v1 = host;
+  CHECK(AdaptToHost({{0}, {0}, false}, &on_v1).empty());
+  CHECK(on_v1.memory_swappiness() == 60);
+  CHECK(on_v1.cgroupns_mode() == "host");
+  CHECK(AdaptToHost({{0}, {0}, true}, &host).size() == 2);
+  CHECK_FALSE(host.has_memory_swappiness());
+  CHECK_FALSE(host.oom_kill_disable());
+  CHECK(host.cgroupns_mode() == "private");
+  host.set_cgroupns_mode("host");
+  CHECK(AdaptToHost({{0}, {0}, true}, &host).empty());
+  CHECK(host.cgroupns_mode() == "host");
+}
+
 TEST_CASE("what contradicts itself or asks for more than there is is refused in Docker's words") {
   struct Case {
     const char* message;  // "": it is fine

@@ -213,6 +213,7 @@ StatusOr<ocid::v1::CreateContainerResponse> ContainerManager::Create(
   record.set_runtime("ocirun");
   record.mutable_state()->set_status(ocid::v1::ContainerState::STATUS_CREATED);
   RETURN_IF_ERROR(Fill(request, image, &record));
+  const std::vector<std::string> warnings = AdaptToHost(facts, record.mutable_host_config());
 
   const std::string& id = record.id();
   const std::string home = Home(id);
@@ -261,6 +262,7 @@ StatusOr<ocid::v1::CreateContainerResponse> ContainerManager::Create(
   Publish(record, "create");
   ocid::v1::CreateContainerResponse response;
   response.set_id(id);
+  for (const std::string& warning : warnings) response.add_warnings(warning);
   if (image.image.config().volumes_size() > 0) {
     response.add_warnings(
         "the image's volumes are kept in the container's own layer: volumes are not supported yet");

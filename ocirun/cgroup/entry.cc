@@ -2,10 +2,12 @@
 #include "ocirun/cgroup/entry.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
+#include "base/sys/socket.h"
 #include "ocirun/cgroup/host.h"
 
 namespace ocirun::cgroup {
@@ -16,12 +18,29 @@ bool CannotCloneInto(int err) {
   return err == EINVAL || err == E2BIG || err == EBADF || err == EACCES || err == EPERM;
 }
 
+// The child waits until it has been moved.
+StatusOr<pid_t> CloneAndAttach(const Entry& entry, uint64_t flags) {
+  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
+  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(flags, nullptr));
+  if (pid == 0) {
+    sockets.first.Reset();
+    const auto moved = sys::Receive(sockets.second, 1);
+    if (moved.ok() && !moved->empty()) return 0;
+    ::_exit(1);
+  }
+  sys::ChildGuard guard(pid);
+  RETURN_IF_ERROR(entry.attach(pid));
+  RETURN_IF_ERROR(sys::Send(sockets.first, "m"));
+  return guard.Release();
+}
+
 }  // namespace
 
 StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags) {
   if (!entry->folder.valid()) return sys::Clone(flags, nullptr);
   auto pid = sys::Clone(flags, nullptr, entry->folder);
   if (pid.ok() || !CannotCloneInto(ErrnoOf(pid.status()))) return pid;
+  if (entry->attach) return CloneAndAttach(*entry, flags);
   ASSIGN_OR_RETURN(UniqueFd procs, sys::OpenAt(entry->folder, "cgroup.procs", O_WRONLY));
   entry->files.push_back(std::move(procs));
   return sys::Clone(flags, nullptr);

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <vector>
 
 #include "base/status.h"
@@ -21,10 +22,13 @@ namespace ocirun::cgroup {
 struct Entry {
   UniqueFd folder;              // of cgroup v2; invalid where there is none
   std::vector<UniqueFd> files;  // that the process writes itself to
+  // Asks systemd to move a process, where the caller has no right to do so himself.
+  std::function<Status(pid_t)> attach;
 };
 
 // clone3(2) with the child in `entry->folder`. Where the kernel can't do that (before 5.7), or not
-// for this caller, the folder's cgroup.procs joins `entry->files`. Returns as sys::Clone().
+// for this caller, the child is attached before it goes on, or else the folder's cgroup.procs joins
+// `entry->files`. Returns as sys::Clone().
 StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags);
 
 // Moves the calling process, which must have one thread, through the files. In the child.

@@ -15,21 +15,11 @@
 namespace ocirun::cgroup {
 namespace {
 
-// `path` joined to a folder, with single slashes.
-std::string Join(const std::string& folder, const std::string& path) {
-  std::string out = folder == "/" ? "" : folder;
-  for (const std::string& part : PathComponents(path)) out += "/" + part;
-  return out;
-}
-
 std::string FolderIn(const Hierarchy& hierarchy, const std::string& proc_cgroup,
                      const std::string& cgroups_path, const std::string& id) {
   if (!cgroups_path.empty() && cgroups_path[0] == '/')
     return Join(hierarchy.mount_point, cgroups_path);
-  std::string own = OwnCgroup(proc_cgroup, hierarchy);
-  // Inside a container the mount shows a part of the tree only.
-  if (hierarchy.root != "/" && own.rfind(hierarchy.root, 0) == 0)
-    own.erase(0, hierarchy.root.size());
+  std::string own = BelowMount(hierarchy, OwnCgroup(proc_cgroup, hierarchy));
   // On v2 only a cgroup without processes hands controllers on (cgroup-v2.rst, "No Internal Process
   // Constraint"), and ours has one: the container's goes beside it, as runc does.
   if (hierarchy.v2 && !own.empty()) own.erase(own.rfind('/'));
@@ -77,6 +67,18 @@ StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_pat
   return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id, tolerance);
 }
 
+std::string Join(const std::string& folder, const std::string& path) {
+  std::string out = folder == "/" ? "" : folder;
+  for (const std::string& part : PathComponents(path)) out += "/" + part;
+  return out;
+}
+
+std::string BelowMount(const Hierarchy& hierarchy, std::string path) {
+  if (hierarchy.root != "/" && path.rfind(hierarchy.root, 0) == 0)
+    path.erase(0, hierarchy.root.size());
+  return path;
+}
+
 std::vector<std::string> HugepageSizes() {
   std::vector<std::string> out;
   const auto folder = sys::Open("/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY);
@@ -118,7 +120,9 @@ StatusOr<std::string> CheckSubCgroup(const std::string& path) {
   return clean;
 }
 
-std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view) {
+namespace {
+
+std::unique_ptr<Manager> ExistingFolders(const std::map<std::string, std::string>& view) {
   if (view.empty()) return NewNoManager();
   if (view.size() == 1 && view.begin()->first.empty())
     return NewV2Manager({view.begin()->second, view.begin()->second, {}, true});
@@ -136,6 +140,14 @@ std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string
     places.push_back(std::move(place));
   }
   return NewV1Manager(std::move(places));
+}
+
+}  // namespace
+
+std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view,
+                                         const SystemdUnit& unit) {
+  auto folders = ExistingFolders(view);
+  return unit.name.empty() ? std::move(folders) : ExistingSystemdManager(unit, std::move(folders));
 }
 
 }  // namespace ocirun::cgroup

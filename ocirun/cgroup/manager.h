@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The container's cgroups, behind one interface that is chosen once: cgroup v1 (also hybrid: all
-// controllers on v1) or cgroup v2, with the cgroupfs driver.
+// controllers on v1) or cgroup v2, with the cgroupfs driver or systemd's.
 //
 //   Create  makes the folders            Destroy  removes them, with what is below
-//   Set, Update  write the limits      OpenEntry    the way in (entry.h)
+//   Set, Update  write the limits        OpenEntry  the way in (entry.h)
 //
 // `cgroupsPath` of config.json: an absolute path is below the mount point, a relative or missing
-// one (then the container's id) below the runtime's own cgroup, on v2 beside it.
+// one (then the container's id) below the runtime's own cgroup, on v2 beside it. With systemd it is
+// "slice:prefix:name" (systemd_unit.h).
 #pragma once
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,7 +32,13 @@ namespace ocirun::cgroup {
 inline constexpr char kUnified[] = "unified";
 
 // Whether this build speaks to systemd (--systemd-cgroup).
-inline constexpr bool kHasSystemdDriver = false;
+inline constexpr bool kHasSystemdDriver = true;
+
+// A scope of systemd's, which has the container's cgroup. Without a name there is none.
+struct SystemdUnit {
+  std::string name;  // "ocirun-web.scope"
+  std::string bus;   // the address of the user's bus; empty: the system's
+};
 
 class Manager {
  public:
@@ -43,8 +51,12 @@ class Manager {
   // host lacks is an error only if the configuration asks for it.
   virtual Status Set(const oci::Resources& resources) = 0;
   // Changes limits of a container that exists, all or none: what was written before a failure is
-  // put back. Devices stay as they are.
-  virtual Status Update(const oci::Resources& resources) = 0;
+  // put back. Devices stay as they are. `tell` hears of it when the kernel has taken them; as it
+  // may have them written by somebody else, less exactly, they are then written again.
+  using Tell = std::function<Status()>;
+  virtual Status Update(const oci::Resources& resources, const Tell& tell = nullptr) = 0;
+  // To be called when the first process is in: what kept the cgroups for it goes.
+  virtual Status Entered() { return absl::OkStatus(); }
   // Gives the container's root (a user id of the host) the cgroup, so that it can make cgroups
   // below (cgroups(7), delegation). Only cgroup v2 is safe to hand on; elsewhere it does nothing.
   virtual Status Delegate(uid_t owner) = 0;
@@ -64,6 +76,7 @@ class Manager {
   virtual Status Destroy() = 0;
   // Folder name of each hierarchy -> the container's folder in it; on v2 one entry, "".
   [[nodiscard]] virtual std::map<std::string, std::string> View() const = 0;
+  [[nodiscard]] virtual SystemdUnit Unit() const { return {}; }
 };
 
 // What to do about hierarchies that the caller may not write to: an ordinary user, or the root of a
@@ -80,7 +93,14 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
 // The same for this host.
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
                                                   const std::string& id, Tolerance tolerance);
-// For a container that exists: the folders that View() told when it was made.
-std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view);
+// The same in a scope that systemd makes, which Create() asks for with the limits of `spec`.
+// `user`: by the manager of the user, not of the system. FailedPrecondition when systemd does not
+// run here.
+StatusOr<std::unique_ptr<Manager>> NewSystemdManager(const oci::Spec& spec, const std::string& id,
+                                                     bool user);
+// For a container that exists: what View() and Unit() told when it was made. Without the unit it is
+// good for everything but Update(), Destroy(), and OpenEntry() by an ordinary user.
+std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view,
+                                         const SystemdUnit& unit = {});
 
 }  // namespace ocirun::cgroup

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +40,29 @@ Statistics ReadV2Statistics(const Place& place);
 // With a leading slash, or empty.
 StatusOr<std::string> CheckSubCgroup(const std::string& path);
 
-std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places);
-std::unique_ptr<Manager> NewV2Manager(Place place);
+// cpu.shares 2..262144 (1024 is usual) to cpu.weight 1..10000 (100 is usual): the quadratic mapping
+// that keeps all three points, as the runtimes have agreed on.
+uint64_t WeightOfShares(uint64_t shares);
+// blockIO.weight 10..1000 to io.weight 1..10000.
+uint64_t IoWeight(uint16_t weight);
+// config.json counts memory and swap together, v2 swap alone. -1: no limit; empty: not asked for.
+StatusOr<std::optional<int64_t>> SwapWithoutMemory(const oci::MemoryResources& memory);
+
+// Whose the cgroups are. systemd's hold a process when Create() comes to them, and go with it.
+enum class Maker { kOurselves, kSystemd };
+
+std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places, Maker maker = Maker::kOurselves);
+std::unique_ptr<Manager> NewV2Manager(Place place, Maker maker = Maker::kOurselves);
+// `path` joined to a folder, with single slashes.
+std::string Join(const std::string& folder, const std::string& path);
+// A cgroup of /proc/PID/cgroup as it is below the mount point: inside a container the mount shows a
+// part of the tree only.
+std::string BelowMount(const Hierarchy& hierarchy, std::string path);
+
+// `folders` are those of the unit.
+std::unique_ptr<Manager> ExistingSystemdManager(const SystemdUnit& unit,
+                                                std::unique_ptr<Manager> folders);
+
 // For a container in no cgroup of its own: everything that needs one is refused by name.
 std::unique_ptr<Manager> NewNoManager();
 

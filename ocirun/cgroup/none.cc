@@ -29,7 +29,7 @@ class NoManager : public Manager {
   Status Set(const oci::Resources& resources) override {
     return AsksForLimits(resources) ? Refuse("linux.resources") : absl::OkStatus();
   }
-  Status Update(const oci::Resources& resources) override { return Set(resources); }
+  Status Update(const oci::Resources& resources, const Tell&) override { return Set(resources); }
   Status Delegate(uid_t) override { return absl::OkStatus(); }
   [[nodiscard]] Statistics ReadStatistics() const override { return {}; }
   StatusOr<Entry> OpenEntry(const SubCgroups& below) const override {

@@ -22,11 +22,11 @@ std::string FolderName(const std::string& path) { return path.substr(path.rfind(
 
 class V1Manager : public Manager {
  public:
-  explicit V1Manager(std::vector<Place> places) : places_(std::move(places)) {}
+  V1Manager(std::vector<Place> places, Maker maker) : places_(std::move(places)), maker_(maker) {}
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
-  Status Update(const oci::Resources& resources) override;
+  Status Update(const oci::Resources& resources, const Tell& tell) override;
   Status Delegate(uid_t) override { return absl::OkStatus(); }
   [[nodiscard]] Statistics ReadStatistics() const override { return ReadV1Statistics(places_); }
   StatusOr<Entry> OpenEntry(const SubCgroups& below) const override;
@@ -66,6 +66,7 @@ class V1Manager : public Manager {
   Status SetDevices(const std::vector<oci::DeviceRule>& rules);
 
   std::vector<Place> places_;
+  Maker maker_;
   Journal* journal_ = nullptr;  // while an update is on its way
 };
 
@@ -76,7 +77,7 @@ Status V1Manager::Create() {
       IgnoreError(RemoveCgroup(folder), "undoing: the first error is the one to report");
   });
   for (const Place& place : places_) {
-    if (PathExists(place.folder)) {
+    if (maker_ == Maker::kOurselves && PathExists(place.folder)) {
       ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ReadPids(place.folder, false));
       if (!pids.empty())
         return FailedPrecondition("container's cgroup is not empty: {} holds {} process(es)",
@@ -308,11 +309,15 @@ Status V1Manager::Set(const oci::Resources& resources) {
   return SetDevices(resources.devices);
 }
 
-Status V1Manager::Update(const oci::Resources& resources) {
+Status V1Manager::Update(const oci::Resources& resources, const Tell& tell) {
   Journal journal;
   journal_ = &journal;
   Undo stop([this] { journal_ = nullptr; });
-  const Status set = SetLimits(resources);
+  Status set = SetLimits(resources);
+  if (set.ok() && tell) {
+    set = tell();
+    if (set.ok()) set = SetLimits(resources);
+  }
   if (!set.ok())
     IgnoreError(journal.Restore(), "the error that counts is why the update was refused");
   return set;
@@ -407,8 +412,8 @@ std::map<std::string, std::string> V1Manager::View() const {
 
 }  // namespace
 
-std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places) {
-  return std::make_unique<V1Manager>(std::move(places));
+std::unique_ptr<Manager> NewV1Manager(std::vector<Place> places, Maker maker) {
+  return std::make_unique<V1Manager>(std::move(places), maker);
 }
 
 }  // namespace ocirun::cgroup

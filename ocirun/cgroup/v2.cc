@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <optional>
 
 #include "base/file.h"
 #include "base/sys/file.h"
@@ -22,23 +23,13 @@ namespace {
 
 std::string OrMax(int64_t value) { return value < 0 ? "max" : std::to_string(value); }
 
-// cpu.shares 2..262144 (1024 is usual) to cpu.weight 1..10000 (100 is usual): the quadratic mapping
-// that keeps all three points, as the runtimes have agreed on.
-uint64_t WeightOfShares(uint64_t shares) {
-  if (shares <= 2) return 1;
-  if (shares >= 262144) return 10000;
-  const double l = std::log2(static_cast<double>(shares));
-  const double exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
-  return static_cast<uint64_t>(std::ceil(std::pow(10.0, exponent)));
-}
-
 class V2Manager : public Manager {
  public:
-  explicit V2Manager(Place place) : place_(std::move(place)) {}
+  V2Manager(Place place, Maker maker) : place_(std::move(place)), maker_(maker) {}
 
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
-  Status Update(const oci::Resources& resources) override;
+  Status Update(const oci::Resources& resources, const Tell& tell) override;
   Status Delegate(uid_t owner) override;
   [[nodiscard]] Statistics ReadStatistics() const override { return ReadV2Statistics(place_); }
   StatusOr<Entry> OpenEntry(const SubCgroups& below) const override;
@@ -65,11 +56,12 @@ class V2Manager : public Manager {
   Status SetBlockIo(const oci::BlockIo& io);
 
   Place place_;
+  Maker maker_;
   Journal* journal_ = nullptr;  // while an update is on its way
 };
 
 Status V2Manager::Create() {
-  if (PathExists(place_.folder)) {
+  if (maker_ == Maker::kOurselves && PathExists(place_.folder)) {
     ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ReadPids(place_.folder, false));
     if (!pids.empty())
       return FailedPrecondition("container's cgroup is not empty: {} holds {} process(es)",
@@ -112,21 +104,13 @@ Status V2Manager::EnableControllers() {
   return absl::OkStatus();
 }
 
-// config.json counts memory and swap together, v2 swap alone.
 Status V2Manager::SetSwap(const oci::MemoryResources& memory) {
-  constexpr std::string_view kName = "linux.resources.memory.swap";
-  const int64_t swap = memory.swap.value_or(0), limit = memory.limit.value_or(0);
-  // Without a limit for memory there must be none for swap.
-  if (swap < 0 || (swap == 0 && limit < 0)) {
-    if (swap == 0 && !PathExists(place_.folder + "/memory.swap.max")) return absl::OkStatus();
-    return Write("memory.swap.max", "max", kName);
-  }
-  if (swap == 0) return absl::OkStatus();
-  if (limit <= 0)
-    return InvalidArgument("{}: unable to set swap limit without memory limit", kName);
-  if (swap < limit)
-    return InvalidArgument("{}: memory+swap limit should be >= memory limit", kName);
-  return Write("memory.swap.max", std::to_string(swap - limit), kName);
+  ASSIGN_OR_RETURN(const std::optional<int64_t> swap, SwapWithoutMemory(memory));
+  // What nobody asked for is not to be missed.
+  const bool asked = memory.swap.value_or(0) != 0;
+  if (!swap.has_value() || (!asked && !PathExists(place_.folder + "/memory.swap.max")))
+    return absl::OkStatus();
+  return Write("memory.swap.max", OrMax(*swap), "linux.resources.memory.swap");
 }
 
 Status V2Manager::SetMemory(const oci::MemoryResources& memory) {
@@ -196,9 +180,7 @@ Status V2Manager::SetBlockIo(const oci::BlockIo& io) {
     if (PathExists(place_.folder + "/io.bfq.weight")) {
       RETURN_IF_ERROR(Write("io.bfq.weight", std::to_string(*io.weight), kWeight));
     } else {
-      // 10..1000 to 1..10000.
-      RETURN_IF_ERROR(
-          Write("io.weight", std::to_string(1 + (*io.weight - 10) * 9999 / 990), kWeight));
+      RETURN_IF_ERROR(Write("io.weight", std::to_string(IoWeight(*io.weight)), kWeight));
     }
   }
   for (const oci::WeightDevice& device : io.weight_device)
@@ -255,11 +237,15 @@ Status V2Manager::Set(const oci::Resources& resources) {
   return ::geteuid() != 0 && ErrnoOf(devices) == EPERM ? absl::OkStatus() : devices;
 }
 
-Status V2Manager::Update(const oci::Resources& resources) {
+Status V2Manager::Update(const oci::Resources& resources, const Tell& tell) {
   Journal journal;
   journal_ = &journal;
   Undo stop([this] { journal_ = nullptr; });
-  const Status set = SetLimits(resources);
+  Status set = SetLimits(resources);
+  if (set.ok() && tell) {
+    set = tell();
+    if (set.ok()) set = SetLimits(resources);
+  }
   if (!set.ok())
     IgnoreError(journal.Restore(), "the error that counts is why the update was refused");
   return set;
@@ -325,8 +311,33 @@ Status V2Manager::KillAll(int signal) {
 
 }  // namespace
 
-std::unique_ptr<Manager> NewV2Manager(Place place) {
-  return std::make_unique<V2Manager>(std::move(place));
+uint64_t WeightOfShares(uint64_t shares) {
+  if (shares <= 2) return 1;
+  if (shares >= 262144) return 10000;
+  const double l = std::log2(static_cast<double>(shares));
+  const double exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
+  return static_cast<uint64_t>(std::ceil(std::pow(10.0, exponent)));
+}
+
+uint64_t IoWeight(uint16_t weight) {
+  return weight <= 10 ? 1 : 1 + static_cast<uint64_t>(weight - 10) * 9999 / 990;
+}
+
+StatusOr<std::optional<int64_t>> SwapWithoutMemory(const oci::MemoryResources& memory) {
+  constexpr std::string_view kName = "linux.resources.memory.swap";
+  const int64_t swap = memory.swap.value_or(0), limit = memory.limit.value_or(0);
+  // Without a limit for memory there must be none for swap.
+  if (swap < 0 || (swap == 0 && limit < 0)) return -1;
+  if (swap == 0) return std::nullopt;
+  if (limit <= 0)
+    return InvalidArgument("{}: unable to set swap limit without memory limit", kName);
+  if (swap < limit)
+    return InvalidArgument("{}: memory+swap limit should be >= memory limit", kName);
+  return swap - limit;
+}
+
+std::unique_ptr<Manager> NewV2Manager(Place place, Maker maker) {
+  return std::make_unique<V2Manager>(std::move(place), maker);
 }
 
 }  // namespace ocirun::cgroup

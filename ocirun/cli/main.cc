@@ -36,7 +36,6 @@ LogLevel LevelOf(const Global& global) {
 }
 
 Status CheckGlobal(const Global& global) {
-  if (global.systemd_cgroup) return Unsupported("--systemd-cgroup: not supported");
   if (global.root.empty() || global.root[0] != '/')
     return InvalidArgument("--root must be an absolute path");
   return absl::OkStatus();

@@ -41,6 +41,7 @@ void AddRestore(CLI::App* app, Action* run) {
   command->callback([flags, run] {
     *run = [flags](const Global& global) -> StatusOr<int> {
       WarnRootless("restore");
+      flags->create.systemd_cgroup = global.systemd_cgroup;
       ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
       const container::Store store = global.store();
       if (flags->detach) {

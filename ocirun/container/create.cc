@@ -75,9 +75,12 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
 // is right only for a host that has none and a configuration that asks for nothing.
 StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
                                                        const CreateOptions& options) {
-  ASSIGN_OR_RETURN(auto manager, cgroup::NewHostManager(spec.linux.cgroups_path, options.id,
-                                                        options.tolerate_cgroups
-                                                            ? cgroup::Tolerance::kSkipForbidden
+  ASSIGN_OR_RETURN(
+      auto manager,
+      options.systemd_cgroup
+          ? cgroup::NewSystemdManager(spec, options.id, options.tolerate_cgroups)
+          : cgroup::NewHostManager(spec.linux.cgroups_path, options.id,
+                                   options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden
                                                             : cgroup::Tolerance::kNone));
   RETURN_IF_ERROR(manager->Create());
   Status set = manager->Set(spec.linux.resources);
@@ -220,7 +223,9 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   record->init_pid = pid;
   ASSIGN_OR_RETURN(record->init_start_time, sys::ProcessStartTime(pid));
   record->cgroups = cgroups->View();
+  record->unit = cgroups->Unit();
   RETURN_IF_ERROR(Accompany(sockets.first, *context, *record));
+  RETURN_IF_ERROR(cgroups->Entered());
   (void)guard.Release();
   return absl::OkStatus();
 }

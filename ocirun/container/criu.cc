@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/container/criu.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <utility>
 
@@ -14,8 +10,8 @@
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
 #include "ocirun/container/criu_request.h"
-#include "ocirun/init/sync.h"
 #include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/program.h"
 #include "ocirun/log/log.h"
 
 namespace ocirun::container {
@@ -28,71 +24,6 @@ std::string Text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-struct Program {
-  std::string path;
-  std::vector<std::string> args;
-  std::vector<const UniqueFd*> fds;  // become 3, 4, ...
-  bool share_stdio = false;
-  cgroup::Entry* cgroups = nullptr;
-};
-
-Status CopyTo(int from, int to) {
-  if (::dup2(from, to) < 0) return SysError(errno, "dup2");
-  return absl::OkStatus();
-}
-
-// In the child: its descriptors in their places, no others, and no signal blocked.
-Status Execute(const Program& program, const UniqueFd& parent) {
-  if (program.cgroups != nullptr) RETURN_IF_ERROR(cgroup::Enter(*program.cgroups));
-  // Out of the way of the numbers that are to be taken first.
-  const int above = 3 + static_cast<int>(program.fds.size());
-  std::vector<UniqueFd> moved;
-  for (const UniqueFd* fd : program.fds) {
-    moved.emplace_back(::fcntl(fd->get(), F_DUPFD_CLOEXEC, above));
-    if (!moved.back()) return SysError(errno, "fcntl F_DUPFD_CLOEXEC");
-  }
-  const UniqueFd report(::fcntl(parent.get(), F_DUPFD_CLOEXEC, above));
-  if (!report) return SysError(errno, "fcntl F_DUPFD_CLOEXEC");
-  if (!program.share_stdio) {
-    ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
-    for (int fd = 0; fd < 3; ++fd) RETURN_IF_ERROR(CopyTo(null.get(), fd));
-  }
-  std::vector<int> keep = {0, 1, 2, report.get()};
-  for (size_t i = 0; i < moved.size(); ++i) {
-    keep.push_back(3 + static_cast<int>(i));
-    RETURN_IF_ERROR(CopyTo(moved[i].get(), keep.back()));
-  }
-  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  std::vector<char*> argv;
-  for (const std::string& arg : program.args) argv.push_back(const_cast<char*>(arg.c_str()));
-  argv.push_back(nullptr);
-  ::execv(program.path.c_str(), argv.data());
-  const Status failed = SysError(errno, "exec", program.path);
-  IgnoreError(init::SendFailure(report, failed), "without an answer it fails as well");
-  ::_exit(127);
-}
-
-// A child of the caller, which is executing `program` when this returns.
-StatusOr<pid_t> Spawn(const Program& program) {
-  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t pid, program.cgroups != nullptr
-                                        ? cgroup::CloneInto(program.cgroups, 0)
-                                        : sys::Clone(0, nullptr));
-  if (pid == 0) {
-    const Status failed = Execute(program, sockets.second);
-    IgnoreError(init::SendFailure(sockets.second, failed), "without an answer it fails as well");
-    ::_exit(127);
-  }
-  sys::ChildGuard guard(pid);
-  sockets.second.Reset();
-  RETURN_IF_ERROR(init::ExpectEnd(
-      sockets.first, [](UniqueFd) { return Internal("a descriptor that nobody asked for"); }));
-  return guard.Release();
-}
-
 StatusOr<std::string> FindCriu() {
   const char* path = std::getenv("PATH");
   const std::string folders = path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -102,15 +33,6 @@ StatusOr<std::string> FindCriu() {
         "criu is not installed, or not in PATH: it is what checkpoints and restores "
         "(Debian: apt install criu; https://criu.org/Installation)");
   return found;
-}
-
-StatusOr<std::string> FindHelper() {
-  ASSIGN_OR_RETURN(const std::string self, sys::ReadLink("/proc/self/exe"));
-  std::string path = self.substr(0, self.rfind('/') + 1) + "ocirun-criu";
-  if (!PathExists(path))
-    return FailedPrecondition("{} is missing: install it beside ocirun to checkpoint and restore",
-                              path);
-  return path;
 }
 
 // What CRIU itself says to `criu check`: for when it gives up before it opens a log.
@@ -125,27 +47,31 @@ std::string CheckCriu() {
 
 StatusOr<Criu> Criu::Start(const CriuSetup& setup) {
   ASSIGN_OR_RETURN(const std::string criu_path, FindCriu());
-  ASSIGN_OR_RETURN(const std::string helper_path, FindHelper());
+  ASSIGN_OR_RETURN(const std::string helper_path,
+                   linux_::FindHelper("ocirun-criu", "checkpoint and restore"));
   // What an earlier run left there would be taken for the reason of this one.
   IgnoreError(sys::Unlink(setup.log_file), "mostly there is none");
   // CRIU looks for descriptors in the process that made this pair: here.
   ASSIGN_OR_RETURN(auto rpc, sys::SocketPair());
   ASSIGN_OR_RETURN(auto control, sys::SocketPair());
-  auto helper = Spawn({.path = helper_path,
-                       .args = {"ocirun-criu"},
-                       .fds = {&control.second, &rpc.first},
-                       .share_stdio = true});
+  auto helper = linux_::Spawn({.path = helper_path,
+                               .args = {"ocirun-criu"},
+                               .fds = {&control.second, &rpc.first},
+                               .share_stdio = true});
   if (!helper.ok()) return Annotate(helper.status(), "ocirun-criu");
   Criu out(setup.log_file, std::move(control.first), *helper);
   // Each end is with one process, or nobody would see the other one's end.
   rpc.first.Reset();
-  Program program{.path = criu_path,
-                  .args = {"criu", "swrk", "3"},
-                  .fds = {&rpc.second},
-                  .share_stdio = setup.share_stdio,
-                  .cgroups = setup.cgroups};
+  linux_::Program program{.path = criu_path,
+                          .args = {"criu", "swrk", "3"},
+                          .fds = {&rpc.second},
+                          .share_stdio = setup.share_stdio};
+  if (setup.cgroups != nullptr) {
+    program.clone = [&] { return cgroup::CloneInto(setup.cgroups, 0); };
+    program.prepare = [&] { return cgroup::Enter(*setup.cgroups); };
+  }
   program.fds.insert(program.fds.end(), setup.inherited.begin(), setup.inherited.end());
-  auto criu = Spawn(program);
+  auto criu = linux_::Spawn(program);
   if (!criu.ok()) return Annotate(criu.status(), "criu");
   out.criu_ = *criu;
   return out;

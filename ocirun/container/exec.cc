@@ -157,7 +157,7 @@ StatusOr<pid_t> CloneInto(ExecContext* context) {
 }
 
 Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Entry* out) {
-  auto entry = cgroup::ExistingManager(record.cgroups)->OpenEntry(options.sub_cgroups);
+  auto entry = cgroup::ExistingManager(record.cgroups, record.unit)->OpenEntry(options.sub_cgroups);
   if (!entry.ok() && ErrnoOf(entry.status()) == ENOENT)
     return Annotate(entry.status(), "exec: error adding pid to cgroups");
   RETURN_IF_ERROR(entry.status());

@@ -25,6 +25,7 @@ struct CreateOptions {
   linux_::RootChange root_change = linux_::RootChange::kPivot;
   bool new_keyring = true;
   bool tolerate_cgroups = false;  // go on without the cgroups that the caller may not make
+  bool systemd_cgroup = false;    // have systemd make the cgroup
   int preserve_fds = 0;
 };
 

@@ -192,6 +192,7 @@ Status SaveRestored(Restoring* r, pid_t pid) {
   r->record.init_pid = pid;
   ASSIGN_OR_RETURN(r->record.init_start_time, sys::ProcessStartTime(pid));
   r->record.cgroups = r->cgroups->View();
+  r->record.unit = r->cgroups->Unit();
   return r->store.Save(r->record);
 }
 
@@ -273,6 +274,7 @@ StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle
                   "undoing: the first error is the one to report");
     });
     RETURN_IF_ERROR(RunCriu(&restoring, opts));
+    RETURN_IF_ERROR(cgroups->Entered());
     record = restoring.record;
     const Status handed = HandOver({create.pid_file, create.pidfd_socket}, record.init_pid);
     if (!handed.ok()) {

@@ -62,7 +62,7 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
       return store.Remove(id);
     return record.status();
   }
-  const auto cgroups = cgroup::ExistingManager(record->cgroups);
+  const auto cgroups = cgroup::ExistingManager(record->cgroups, record->unit);
   const ContainerStatus status = store.StatusOf(*record);
   if (status != ContainerStatus::kStopped) {
     if (mode == DeleteMode::kStopped && status != ContainerStatus::kCreated)

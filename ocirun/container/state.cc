@@ -12,7 +12,6 @@
 #include "base/file.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
-#include "ocirun/cgroup/manager.h"
 
 namespace ocirun::container {
 namespace {
@@ -28,6 +27,8 @@ Json ToJson(const Record& record) {
           {"owner", record.owner},
           {"annotations", record.annotations},
           {"cgroups", record.cgroups},
+          {"systemdUnit", record.unit.name},
+          {"systemdBus", record.unit.bus},
           {"resctrl", record.resctrl},
           {"rdtClass", record.rdt.class_folder},
           {"rdtMonitor", record.rdt.monitor_folder},
@@ -67,6 +68,8 @@ StatusOr<Record> FromJson(const Json& json) {
   record.owner = owner.value_or(0);
   RETURN_IF_ERROR(ReadMap(view, "annotations", &record.annotations));
   RETURN_IF_ERROR(ReadMap(view, "cgroups", &record.cgroups));
+  ASSIGN_OR_RETURN(record.unit.name, StringOr(view, "systemdUnit", ""));
+  ASSIGN_OR_RETURN(record.unit.bus, StringOr(view, "systemdBus", ""));
   ASSIGN_OR_RETURN(record.resctrl, StringOr(view, "resctrl", ""));
   ASSIGN_OR_RETURN(record.rdt.class_folder, StringOr(view, "rdtClass", ""));
   ASSIGN_OR_RETURN(record.rdt.monitor_folder, StringOr(view, "rdtMonitor", ""));

@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "ocirun/cgroup/manager.h"
 #include "ocirun/linux/resctrl.h"
 #include "ocirun/spec/spec.h"
 
@@ -48,6 +49,7 @@ struct Record {
   uid_t owner = 0;
   std::map<std::string, std::string> annotations;
   std::map<std::string, std::string> cgroups;  // cgroup::Manager::View()
+  cgroup::SystemdUnit unit;                    // cgroup::Manager::Unit()
   std::string resctrl;                         // mount point, with linux.intelRdt
   linux_::RdtGroup rdt;
   bool new_keyring = true;

@@ -25,7 +25,7 @@ Status Update(const Store& store, const std::string& id, const Changes& changes)
   if (store.StatusOf(record) == ContainerStatus::kStopped)
     return FailedPrecondition("container not running");
   // The class last: it is the one change that the cgroups' journal can't take back.
-  const auto cgroups = cgroup::ExistingManager(record.cgroups);
+  const auto cgroups = cgroup::ExistingManager(record.cgroups, record.unit);
   RETURN_IF_ERROR(cgroups->Update(changes.resources));
   return UpdateRdt(store, record, changes);
 }

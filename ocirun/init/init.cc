@@ -103,12 +103,13 @@ Status NewCgroupNamespace(InitContext* c, Progress*) {
   return absl::OkStatus();
 }
 
-// Of a user namespace's own: it holds from exec on.
+// Of a user namespace's own. Not every kernel changes to it at exec (6.1 does not).
 Status NewTimeNamespace(InitContext* c, Progress*) {
   const oci::Linux& config = c->spec.linux;
   if (!config.Makes(NamespaceType::kTime) || config.Find(NamespaceType::kUser) == nullptr)
     return absl::OkStatus();
-  return linux_::NewTimeNamespace(config.time_offsets);
+  RETURN_IF_ERROR(linux_::NewTimeNamespace(config.time_offsets));
+  return linux_::EnterTimeNamespace();
 }
 
 Status NewSession(InitContext* c, Progress*) {

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "base/status_text.h"
 #include "base/sys/socket.h"
 
 namespace ocirun::init {
@@ -10,30 +11,11 @@ namespace {
 
 constexpr size_t kMaxMessage = 16 * 1024;
 
-// "f<code> <errno> <text>"
-Status ParseFailure(const std::string& packet) {
-  int code = 0, err = 0;
-  const char* end = packet.data() + packet.size();
-  auto parsed = std::from_chars(packet.data() + 1, end, code);
-  if (parsed.ec != std::errc() || parsed.ptr == end)
-    return Internal("unreadable message from init");
-  parsed = std::from_chars(parsed.ptr + 1, end, err);
-  if (parsed.ec != std::errc() || parsed.ptr == end)
-    return Internal("unreadable message from init");
-  const std::string text(parsed.ptr + 1, end);
-  if (err == 0) return ErrorText(static_cast<StatusCode>(code), text);
-  // The errno payload goes with the status; the text is whole already.
-  Status status = ErrorText(static_cast<StatusCode>(code), text);
-  SysError(err, "").ForEachPayload(
-      [&](auto url, const auto& payload) { status.SetPayload(url, payload); });
-  return status;
-}
-
 }  // namespace
 
 Status FailureOf(const std::string& packet) {
   if (packet.empty()) return Internal("the other side ended unexpectedly");
-  if (packet[0] == static_cast<char>(Message::kFailed)) return ParseFailure(packet);
+  if (packet[0] == static_cast<char>(Message::kFailed)) return StatusFromText(packet.substr(1));
   return Internal("message out of phase");
 }
 
@@ -47,8 +29,7 @@ Status SendMessage(const UniqueFd& socket, Message message) {
 }
 
 Status SendFailure(const UniqueFd& socket, const Status& failure) {
-  std::string packet = fmt::format("f{} {} {}", static_cast<int>(failure.code()), ErrnoOf(failure),
-                                   MessageOf(failure));
+  std::string packet = static_cast<char>(Message::kFailed) + StatusText(failure);
   if (packet.size() > kMaxMessage) packet.resize(kMaxMessage);
   return sys::Send(socket, packet);
 }

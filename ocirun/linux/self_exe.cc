@@ -7,6 +7,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 
@@ -50,8 +52,18 @@ Status ProtectSelf(char** argv) {
   auto copy = ReadOnlyBind(self);
   if (!copy.ok()) copy = SealedCopy(self);
   if (!copy.ok()) return Annotate(copy.status(), "can't protect the runtime's own program");
+  // Where it was started from is not to be seen any more afterwards: SelfPath() looks here.
+  ASSIGN_OR_RETURN(std::string path, sys::ReadLink("/proc/self/exe"));
+  argv[0] = path.data();
   ::execveat(copy->get(), "", argv, environ, AT_EMPTY_PATH);
   return SysError(errno, "execveat", "/proc/self/exe");
+}
+
+StatusOr<std::string> SelfPath() {
+  ASSIGN_OR_RETURN(std::string path, sys::ReadLink("/proc/self/exe"));
+  // As a mount of its own it is "/", as a copy in memory "/memfd:ocirun (deleted)".
+  if (path == "/" || path.rfind("/memfd:", 0) == 0) return std::string(program_invocation_name);
+  return path;
 }
 
 }  // namespace ocirun::linux_

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+
 #include "base/status.h"
 
 namespace ocirun::linux_ {
@@ -10,5 +12,8 @@ namespace ocirun::linux_ {
 // namespace holds and nobody can remount. Costs an exec, no copy. Returns OK when this process
 // already runs from a read-only mount; otherwise it does not return unless it fails.
 Status ProtectSelf(char** argv);
+
+// The file that this program was started from, also after ProtectSelf().
+StatusOr<std::string> SelfPath();
 
 }  // namespace ocirun::linux_

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/linux/time_namespace.h"
 
+#include <fcntl.h>
 #include <sched.h>
 
 #include "base/file.h"
+#include "base/sys/file.h"
+#include "base/sys/process.h"
 #include "ocirun/linux/proc.h"
 
 #ifndef CLONE_NEWTIME
@@ -20,6 +23,11 @@ Status NewTimeNamespace(const std::map<std::string, oci::TimeOffset>& offsets) {
   for (const auto& [clock, offset] : offsets)
     text += fmt::format("{} {} {}\n", clock, offset.seconds, offset.nanoseconds);
   return Annotate(WriteFile("/proc/self/timens_offsets", text), "linux.timeOffsets");
+}
+
+Status EnterTimeNamespace() {
+  ASSIGN_OR_RETURN(const UniqueFd made, sys::Open("/proc/self/ns/time_for_children", O_RDONLY));
+  return Annotate(sys::SetNs(made, CLONE_NEWTIME), "time");
 }
 
 }  // namespace ocirun::linux_

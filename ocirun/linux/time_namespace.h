@@ -14,4 +14,7 @@ namespace ocirun::linux_ {
 // The caller must have one thread.
 Status NewTimeNamespace(const std::map<std::string, oci::TimeOffset>& offsets);
 
+// The caller itself enters the one that it made for its children.
+Status EnterTimeNamespace();
+
 }  // namespace ocirun::linux_
