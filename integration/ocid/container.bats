@@ -125,6 +125,31 @@ records() { "$OCICTL" ps -aq --no-trunc | sort; }
   "$OCICTL" rm -f web3
 }
 
+@test "two daemons on one host, each with a network of its own" {
+  other=unix://$FILE_DIR/other.sock
+  "$OCID" --config /dev/null --root "$FILE_DIR/other" --state "$FILE_DIR/other-state" --listen "$other" >>"$FILE_DIR/ocid.log" 2>&1 3>&- &
+  echo $! >"$FILE_DIR/other.pid"
+  eventually "$OCICTL" -H "$other" version >/dev/null 2>&1
+  # The bridge goes with the last daemon, and comes with the first container.
+  stop_ocid
+  start_ocid
+  first=$("$OCICTL" -H "$other" run -d --name one busybox httpd -f -h /etc)
+  second=$("$OCICTL" run -d --name two busybox httpd -f -h /etc)
+  seen=""
+  for daemon in "$other" "$OCID_HOST"; do
+    name=one && [ "$daemon" = "$other" ] || name=two
+    ip=$("$OCICTL" -H "$daemon" inspect -f '{{.NetworkSettings.IPAddress}}' "$name")
+    seen+="${ip%.*.*} "
+    curl -sf -m 10 -o /dev/null "http://$ip/passwd" || seen+="deaf "
+  done
+  "$OCICTL" -H "$other" rm -f "$first"
+  "$OCICTL" rm -f "$second"
+  end_process "$FILE_DIR/other.pid"
+  echo "$seen"
+  read -r a b rest <<<"$seen"
+  [ -n "$a" ] && [ -n "$b" ] && [ -z "$rest" ] && [ "$a" != "$b" ]
+}
+
 @test "a container starts with no capability, system call or path more than Docker gives" {
   [ "$("$OCICTL" run --rm busybox sh -c 'grep CapEff /proc/self/status | cut -f2')" = 00000000a80425fb ]
   [ "$("$OCICTL" run --rm busybox sh -c 'grep Seccomp: /proc/self/status | cut -f2')" = 2 ]

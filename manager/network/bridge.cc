@@ -95,6 +95,17 @@ std::string FormatIpv4(uint32_t address) {
                      address & 255);
 }
 
+namespace {
+
+bool IsTaken(const std::pair<uint32_t, uint32_t>& subnet, const std::vector<std::string>& routes) {
+  return std::any_of(routes.begin(), routes.end(), [&](const std::string& route) {
+    const auto other = ParseSubnet(route);
+    return other.ok() && Overlap(subnet, *other);
+  });
+}
+
+}  // namespace
+
 StatusOr<std::string> FirstFreeSubnet(const std::vector<std::string>& routes) {
   std::vector<std::string> pools;
   for (int second = 17; second < 32; ++second)
@@ -103,12 +114,7 @@ StatusOr<std::string> FirstFreeSubnet(const std::vector<std::string>& routes) {
     pools.push_back(fmt::format("192.168.{}.0/20", third));
   }
   for (const std::string& pool : pools) {
-    const auto subnet = *ParseSubnet(pool);
-    const bool taken = std::any_of(routes.begin(), routes.end(), [&](const std::string& route) {
-      const auto other = ParseSubnet(route);
-      return other.ok() && Overlap(subnet, *other);
-    });
-    if (!taken) return pool;
+    if (!IsTaken(*ParseSubnet(pool), routes)) return pool;
   }
   return Error(StatusCode::kResourceExhausted,
                "no private subnet is free: set network.subnet in ocid.yaml");
@@ -138,6 +144,10 @@ Status BridgeNetwork::Load() {
     RETURN_IF_ERROR(database_->Execute(
         "INSERT INTO networks (name, id, subnet) VALUES ('bridge', ?, ?)", {id_, subnet_}));
   }
+  return ReadSubnet();
+}
+
+Status BridgeNetwork::ReadSubnet() {
   ASSIGN_OR_RETURN(const auto parsed, ParseSubnet(subnet_));
   prefix_ = parsed.second;
   if (prefix_ > 29 || prefix_ < 8) {
@@ -158,11 +168,27 @@ Status BridgeNetwork::ChooseSubnet() {
   return absl::OkStatus();
 }
 
+// The bridge is made with the first container and goes with the daemon: another daemon, or the
+// host, may have the subnet by now. As long as no container has an address in it, the next one
+// does.
+Status BridgeNetwork::LeaveTakenSubnet(Netlink* netlink) {
+  if (!options_.subnet.empty() || !connected_.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto routes, netlink->ListRoutes());
+  ASSIGN_OR_RETURN(const auto subnet, ParseSubnet(subnet_));
+  if (!IsTaken(subnet, routes)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(subnet_, FirstFreeSubnet(routes));
+  RETURN_IF_ERROR(database_->Execute("DELETE FROM addresses"));
+  RETURN_IF_ERROR(
+      database_->Execute("UPDATE networks SET subnet = ? WHERE name = 'bridge'", {subnet_}));
+  return ReadSubnet();
+}
+
 Status BridgeNetwork::EnsureBridge() {
   const std::string& name = options_.bridge_name;
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
   ASSIGN_OR_RETURN(const bool there, netlink->HasLink(name));
   if (there) return absl::OkStatus();
+  RETURN_IF_ERROR(LeaveTakenSubnet(netlink.get()));
   RETURN_IF_ERROR(netlink->AddBridge(name));
   Undo remove([&] { IgnoreError(netlink->DeleteLink(name), "half made"); });
   RETURN_IF_ERROR(netlink->AddAddress(name, fmt::format("{}/{}", gateway_, prefix_)));

@@ -24,6 +24,8 @@
 
 namespace ocirun::network {
 
+class Netlink;
+
 struct PortMapping {
   std::string protocol = "tcp";  // tcp, udp
   uint16_t container_port = 0;
@@ -90,7 +92,9 @@ class BridgeNetwork {
   BridgeNetwork(BridgeOptions options, store::Database* database)
       : options_(std::move(options)), database_(database) {}
   Status Load();
+  Status ReadSubnet();
   Status ChooseSubnet();
+  Status LeaveTakenSubnet(Netlink* netlink);
   Status EnsureBridge();
   Status ApplyRules();
   [[nodiscard]] std::string Table() const { return "ocid_" + options_.instance; }
