@@ -195,6 +195,7 @@ void AttachServer::Flush(Client* client) {
 void AttachServer::Drop(ClientList::iterator client) {
   loop_->Forget(client->socket);
   clients_.erase(client);
+  if (finished_ && clients_.empty()) callbacks_.left();
 }
 
 }  // namespace ocirun::shim

@@ -32,6 +32,7 @@ class AttachServer {
     std::function<void(std::string_view data)> input;
     std::function<void()> input_ended;
     std::function<void()> drained;  // no client is behind any more
+    std::function<void()> left;     // after Finish: the last client has got all, or is gone
   };
 
   // Listens at `path` (mode 0600; the peer must be of our own user).
@@ -50,6 +51,7 @@ class AttachServer {
   void HoldInput(bool hold);
   // No more output: clients are closed as soon as they have got all, new ones at once.
   void Finish();
+  [[nodiscard]] bool HasClients() const { return !clients_.empty(); }
 
  private:
   struct Client {

@@ -347,7 +347,23 @@ void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
   reply(absl::OkStatus(), &response);
 }
 
-void TaskService::Forget(const std::string& id) { containers_.erase(id); }
+void TaskService::Forget(const std::string& id) {
+  const auto container = containers_.find(id);
+  if (container == containers_.end()) return;
+  for (const auto& [exec_id, process] : container->second->processes) KeepForClients(process.get());
+  containers_.erase(container);
+}
+
+void TaskService::KeepForClients(Process* process) {
+  if (!process->streams || !process->streams->HasSlowClients()) return;
+  const auto kept = leaving_.insert(leaving_.end(), std::move(process->streams));
+  (*kept)->WhenClientsLeft([this, kept] {
+    loop_->After(std::chrono::milliseconds(0), [this, kept] {
+      leaving_.erase(kept);
+      if (shutdown_wanted_ && leaving_.empty()) shutdown_();
+    });
+  });
+}
 
 void TaskService::Delete(const task::DeleteRequest& request, Reply reply) {
   const auto container = FindContainer(request.id());
@@ -366,6 +382,7 @@ void TaskService::Delete(const task::DeleteRequest& request, Reply reply) {
     reply(absl::OkStatus(), &response);
   };
   if (!request.exec_id().empty()) {
+    KeepForClients(process->get());
     (*container)->processes.erase(request.exec_id());
     return answer();
   }
@@ -477,7 +494,8 @@ void TaskService::Resume(const task::ResumeRequest& request, Reply reply) {
 void TaskService::Shutdown(const task::ShutdownRequest&, Reply reply) {
   ReplyEmpty(reply, absl::OkStatus());
   // With containers left it has no effect (shim protocol, section 4).
-  if (containers_.empty()) shutdown_();
+  shutdown_wanted_ = containers_.empty();
+  if (shutdown_wanted_ && leaving_.empty()) shutdown_();
 }
 
 }  // namespace ocirun::shim

@@ -8,6 +8,7 @@
 //                                                                    answers, then Delete may come
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <set>
@@ -88,12 +89,17 @@ class TaskService {
   void Exited(const ContainerPtr& container, const ProcessPtr& process, int wait_status);
   void OutputEnded(const ContainerPtr& container, const ProcessPtr& process);
   void Forget(const std::string& id);
+  void KeepForClients(Process* process);
   void SetPaused(const std::string& id, bool paused, Reply reply);
 
   Loop* loop_;
   std::string default_runtime_, default_root_;
   std::function<void()> shutdown_;
   std::map<std::string, ContainerPtr> containers_;
+  // Of processes that were deleted before a slow client had all of their output: the shim stays for
+  // them, also when it was told to end.
+  std::list<std::unique_ptr<Streams>> leaving_;
+  bool shutdown_wanted_ = false;
   std::map<std::string, std::function<void(const std::string& payload, Reply)>> methods_;
 };
 

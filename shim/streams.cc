@@ -56,7 +56,11 @@ StatusOr<std::unique_ptr<Streams>> Streams::Create(Loop* loop, Options options, 
         AttachServer::Listen(loop, output.attach_path,
                              {.input = [raw](std::string_view data) { raw->WriteInput(data); },
                               .input_ended = [raw] { raw->CloseInput(); },
-                              .drained = [raw] { raw->PauseOrResume(); }}));
+                              .drained = [raw] { raw->PauseOrResume(); },
+                              .left =
+                                  [raw] {
+                                    if (raw->on_left_) raw->on_left_();
+                                  }}));
   }
   RETURN_IF_ERROR(streams->options_.terminal ? streams->ListenForConsole()
                                              : streams->OpenPipes(child));

@@ -48,6 +48,10 @@ class Streams {
   // else may still hold them open.
   void ProcessEnded();
   [[nodiscard]] bool ended() const { return ended_; }
+  // The streams have ended, and clients have not got all of the output yet. `left` is called when
+  // the last of them has, or is gone; it must not destroy the streams at once.
+  [[nodiscard]] bool HasSlowClients() const { return ended_ && attach_ && attach_->HasClients(); }
+  void WhenClientsLeft(std::function<void()> left) { on_left_ = std::move(left); }
 
  private:
   struct Source {
@@ -74,7 +78,7 @@ class Streams {
 
   Loop* loop_;
   Options options_;
-  std::function<void()> on_end_;
+  std::function<void()> on_end_, on_left_;
   std::unique_ptr<JsonLog> log_;
   std::unique_ptr<AttachServer> attach_;
   Source sources_[2];

@@ -50,6 +50,13 @@ END
   [ "$("$OCICTL" run -i --rm busybox cat <"$FILE_DIR/big" | sha256sum)" = "$SUM" ]
 }
 
+@test "a client that reads late has all of the output" {
+  for last in 40000 400000; do
+    [ "$("$OCICTL" run --rm busybox seq $last | (sleep 4; tail -1))" = $last ]
+    [ "$("$OCICTL" exec box seq $last | (sleep 4; tail -1))" = $last ]
+  done
+}
+
 @test "output comes while the input is stuck" {
   run "$OCICTL" exec -i box sh -c 'seq 100000 | tail -1; sleep 1; echo done' <"$FILE_DIR/big"
   [ "${lines[0]}" = 100000 ]

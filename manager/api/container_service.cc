@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <functional>
-#include <future>
 #include <thread>
 
 #include "manager/api/filters.h"
@@ -13,33 +12,21 @@ namespace {
 using ocid::v1::ContainerState;
 using ocid::v1::Output;
 
-constexpr auto kClientGrace = std::chrono::seconds(2);
-
 container::Cancelled CancelledBy(grpc::ServerContext* context) {
   return [context] { return context->IsCancelled(); };
 }
 
 // The thread that reads what the client sends. gRPC ends its read only when the client has finished
-// its side, which it does when it is told the end; one that does not is cut off.
+// its side, which it does when it is told the end, or has gone. There is no limit to that: a client
+// that is slow to read still has output before it, which a cancelled call would throw away.
 class InputThread {
  public:
-  InputThread(grpc::ServerContext* context, std::function<void()> read_all)
-      : context_(context), thread_([this, read_all = std::move(read_all)] {
-          read_all();
-          done_.set_value();
-        }) {}
-  ~InputThread() {
-    if (done_.get_future().wait_for(kClientGrace) != std::future_status::ready) {
-      context_->TryCancel();
-    }
-    thread_.join();
-  }
+  explicit InputThread(std::function<void()> read_all) : thread_(std::move(read_all)) {}
+  ~InputThread() { thread_.join(); }
   InputThread(const InputThread&) = delete;
   InputThread& operator=(const InputThread&) = delete;
 
  private:
-  grpc::ServerContext* context_;
-  std::promise<void> done_;
   std::thread thread_;
 };
 
@@ -185,7 +172,7 @@ grpc::Status ContainerService::AttachContainer(
   if (!session.ok()) return ToGrpc(session.status());
   if (session->connection == nullptr) return grpc::Status::OK;  // the start failed
   container::AttachConnection* connection = session->connection.get();
-  const InputThread input(context, [&] {
+  const InputThread input([&] {
     ocid::v1::AttachRequest request;
     while (stream->Read(&request)) {
       if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
@@ -237,7 +224,7 @@ grpc::Status ContainerService::ExecContainer(
     return grpc::Status::OK;
   }
   container::AttachConnection* connection = session->connection.get();
-  const InputThread input(context, [&] {
+  const InputThread input([&] {
     ocid::v1::ExecRequest request;
     while (stream->Read(&request)) {
       if (request.has_stdin() && start.stdin() && !request.stdin().empty()) {
