@@ -80,6 +80,10 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
 // The same for this host.
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
                                                   const std::string& id, Tolerance tolerance);
+
+// The cgroups that the caller is in, named as Manager::View() names a container's: what a container
+// without cgroups of its own is shown.
+StatusOr<std::map<std::string, std::string>> CallersView();
 // For a container that exists: the folders that View() told when it was made.
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view);
 

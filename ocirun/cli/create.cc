@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "base/sys/process.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/foreground.h"
 #include "ocirun/container/lifecycle.h"
@@ -52,7 +53,7 @@ namespace {
 
 StatusOr<container::CreateOptions> Finish(const Global& global, CreateFlags flags) {
   flags.options.tolerate_cgroups =
-      global.rootless == "true" || (global.rootless == "auto" && ::geteuid() != 0);
+      global.rootless == "true" || (global.rootless == "auto" && !sys::IsHostRoot());
   ASSIGN_OR_RETURN(flags.options.bundle, BundleFolder(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;
