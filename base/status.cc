@@ -68,7 +68,7 @@ Status SysError(int err, std::string_view op, std::string_view target) {
   const char* reason = ::strerror_r(err, buffer, sizeof buffer);
   Status status = target.empty() ? Error(CodeOf(err), "{}: {}", op, reason)
                                  : Error(CodeOf(err), "{} {}: {}", op, target, reason);
-  status.SetPayload(kErrnoUrl, absl::Cord(std::to_string(err)));
+  status.SetPayload(kErrnoUrl, absl::Cord(absl::string_view(std::to_string(err))));
   return status;
 }
 

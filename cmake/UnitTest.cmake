@@ -26,4 +26,8 @@ function(ocirun_fuzz_target name source)
   target_link_libraries(${name} PRIVATE ${ARGN})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  if(NOT TARGET fuzz)
+    add_custom_target(fuzz)  # all of them
+  endif()
+  add_dependencies(fuzz ${name})
 endfunction()

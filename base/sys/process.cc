@@ -80,6 +80,20 @@ StatusOr<uint64_t> ProcessStartTime(pid_t pid) {
   return ticks;
 }
 
+bool IsHostRoot() {
+  if (::geteuid() != 0) return false;
+  const auto map = ReadFile("/proc/self/uid_map");
+  if (!map.ok()) return true;  // a kernel without user namespaces
+  uint32_t inside = 1, outside = 1, count = 0;
+  const char* at = map->data();
+  const char* end = at + map->size();
+  for (uint32_t* number : {&inside, &outside, &count}) {
+    while (at != end && *at == ' ') ++at;
+    at = std::from_chars(at, end, *number).ptr;
+  }
+  return inside == 0 && outside == 0 && count == UINT32_MAX;
+}
+
 ChildGuard::~ChildGuard() {
   if (pid_ <= 0) return;
   IgnoreError(Kill(pid_, SIGKILL), "it may have ended on its own");

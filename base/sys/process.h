@@ -30,6 +30,10 @@ Status Kill(pid_t pid, int signal);
 // a zombie, which has ended.
 StatusOr<uint64_t> ProcessStartTime(pid_t pid);
 
+// Whether the caller is root in the initial user namespace. Root in another one, as in a container,
+// may no more with cgroups and devices of the host than an ordinary user (user_namespaces(7)).
+bool IsHostRoot();
+
 // Kills and reaps a child unless it is handed over: every early return of a half-made container.
 class ChildGuard {
  public:

@@ -44,6 +44,14 @@ std::optional<uint32_t> Number(const std::string& text) {
   return value;
 }
 
+// Digits, with a sign or not, are an id and never a name: an image whose passwd file calls a root
+// user "1000" would undo a policy that goes by the number (CVE-2016-3697, CVE-2026-46680).
+bool LooksLikeNumber(const std::string& text) {
+  const size_t first = text.find_first_not_of("+-");
+  return first != std::string::npos &&
+         text.find_first_not_of("0123456789", first) == std::string::npos;
+}
+
 struct Account {
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -51,14 +59,16 @@ struct Account {
 };
 
 StatusOr<Account> FindUser(const std::string& user, const UniqueFd& rootfs) {
-  ASSIGN_OR_RETURN(const auto lines, ReadAccounts(rootfs, "/etc/passwd"));
   const auto number = Number(user);
+  if (!number && LooksLikeNumber(user))
+    return InvalidArgument("user {}: uids and gids must be in range 0-2147483647", user);
+  ASSIGN_OR_RETURN(const auto lines, ReadAccounts(rootfs, "/etc/passwd"));
   for (const auto& fields : lines) {
     if (fields.size() < 4) continue;
     const auto uid = Number(fields[2]);
     const auto gid = Number(fields[3]);
     if (!uid || !gid) continue;
-    if (fields[0] == user || (number && *number == *uid)) {
+    if (number ? *number == *uid : fields[0] == user) {
       return Account{.uid = *uid, .gid = *gid, .name = fields[0]};
     }
   }
@@ -68,6 +78,8 @@ StatusOr<Account> FindUser(const std::string& user, const UniqueFd& rootfs) {
 
 StatusOr<uint32_t> FindGroup(const std::string& group, const UniqueFd& rootfs) {
   if (const auto number = Number(group)) return *number;
+  if (LooksLikeNumber(group))
+    return InvalidArgument("group {}: uids and gids must be in range 0-2147483647", group);
   ASSIGN_OR_RETURN(const auto lines, ReadAccounts(rootfs, "/etc/group"));
   for (const auto& fields : lines) {
     if (fields.size() < 3 || fields[0] != group) continue;

@@ -164,8 +164,22 @@ StatusOr<bool> IsIndex(const Json& document, const std::string& media_type) {
       return Unsupported("the image has a manifest of schema version 1, which is obsolete");
     }
   }
-  if (type.ends_with("index.v1+json") || type.ends_with("manifest.list.v2+json")) return true;
-  return document.contains("manifests") && !document.contains("layers");
+  // One document must not be an index to one client and an image to another (CVE-2021-41190).
+  const bool lists = document.contains("manifests");
+  if (lists && (document.contains("layers") || document.contains("config")))
+    return InvalidArgument("the manifest is an index and an image at once");
+  const auto is_index = [](const std::string& name) {
+    return name.ends_with("index.v1+json") || name.ends_with("manifest.list.v2+json");
+  };
+  const auto is_image = [](const std::string& name) {
+    return name.ends_with("image.manifest.v1+json") || name.ends_with("manifest.v2+json");
+  };
+  if ((is_index(type) && is_image(media_type)) || (is_image(type) && is_index(media_type)))
+    return InvalidArgument("the manifest says that it is {:?} and came as {:?}", type, media_type);
+  if (is_index(type) ? document.contains("layers") || document.contains("config")
+                     : is_image(type) && lists)
+    return InvalidArgument("the manifest is not what it says: {:?}", type);
+  return is_index(type) || lists;
 }
 
 StatusOr<Descriptor> ChooseManifest(const Json& index, const Platform& platform) {

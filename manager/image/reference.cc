@@ -129,7 +129,12 @@ std::string Reference::FamiliarRepository() const {
   if (domain != kDefaultDomain) return Repository();
   const bool official = path.rfind(kDefaultNamespace, 0) == 0 &&
                         path.find('/', kDefaultNamespace.size()) == std::string::npos;
-  return official ? path.substr(kDefaultNamespace.size()) : path;
+  if (official) return path.substr(kDefaultNamespace.size());
+  // docker.io/example.com/x: without its domain it would be read as another registry's.
+  std::string domain_when_read;
+  std::string_view rest;
+  SplitDomain(path, &domain_when_read, &rest);
+  return rest == path ? path : Repository();
 }
 
 std::string Reference::Familiar() const {

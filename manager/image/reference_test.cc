@@ -40,6 +40,13 @@ TEST_CASE("names are normalised and shown as Docker does") {
   }
 }
 
+TEST_CASE("the short form of a name is never another's") {
+  CHECK(ParseReference("docker.io/example.com/x")->Familiar() == "docker.io/example.com/x:latest");
+  CHECK(ParseReference("index.docker.io/localhost/x")->Familiar() ==
+        "docker.io/localhost/x:latest");
+  CHECK(ParseReference("docker.io/user/x")->Familiar() == "user/x:latest");
+}
+
 TEST_CASE("what is no name is refused") {
   for (const std::string& text : {std::string("a..b"),
                                   std::string("a___b"),

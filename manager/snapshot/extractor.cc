@@ -68,6 +68,22 @@ std::string Join(const std::vector<std::string>& parts, size_t count) {
   return path;
 }
 
+// What an image may say about its files. Not trusted.* and user.overlay.*, which are overlayfs's
+// own marks, and not what security modules keep (security.selinux, security.ima): that is the
+// host's.
+bool MaySet(std::string_view attribute) {
+  if (attribute == "security.capability") return true;
+  if (attribute.starts_with("system.posix_acl_")) return true;
+  return attribute.starts_with("user.") && !attribute.starts_with("user.overlay.");
+}
+
+// Ids that do not fit would be others, root's among them: 2^32 is 0, and -1 means "as it is".
+StatusOr<uint32_t> IdOf(la_int64_t id, const std::string& name) {
+  if (id < 0 || id >= UINT32_MAX)
+    return InvalidArgument("layer entry \"{}\" belongs to {}, which is no id", name, id);
+  return static_cast<uint32_t>(id);
+}
+
 class Extractor {
  public:
   Extractor(archive* reader, const UniqueFd& root, ExtractResult* result)
@@ -281,8 +297,8 @@ class Extractor {
   // capabilities.
   Status Decorate(archive_entry* entry) {
     const int parent = parent_.get();
-    const auto uid = static_cast<uid_t>(archive_entry_uid(entry));
-    const auto gid = static_cast<gid_t>(archive_entry_gid(entry));
+    ASSIGN_OR_RETURN(const uid_t uid, IdOf(archive_entry_uid(entry), name_));
+    ASSIGN_OR_RETURN(const gid_t gid, IdOf(archive_entry_gid(entry), name_));
     if (fchownat(parent, leaf_.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0) {
       return Failed(errno, "chown");
     }
@@ -308,8 +324,7 @@ class Extractor {
     size_t size = 0;
     const std::string here = ProcFdPath(parent_) + "/" + leaf_;
     while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
-      // trusted.* would let an image write overlayfs's own marks.
-      if (std::string_view(name).starts_with("trusted.")) continue;
+      if (!MaySet(name)) continue;
       if (lsetxattr(here.c_str(), name, value, size, 0) == 0 || errno == ENOTSUP) continue;
       const bool user = std::string_view(name).starts_with("user.");
       const bool odd_file =

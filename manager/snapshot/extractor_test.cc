@@ -22,6 +22,8 @@ struct Entry {
   char type = '0';
   std::string data;  // or the link's target
   mode_t mode = 0644;
+  int64_t uid = 0;
+  std::vector<std::string> attributes;  // each of the value "x"
 };
 
 std::string MakeTar(const std::vector<Entry>& entries) {
@@ -35,6 +37,9 @@ std::string MakeTar(const std::vector<Entry>& entries) {
     archive_entry_set_pathname(e, entry.name.c_str());
     archive_entry_set_mode(e, entry.mode);
     archive_entry_set_mtime(e, 1000000000, 0);
+    archive_entry_set_uid(e, entry.uid);
+    for (const std::string& name : entry.attributes)
+      archive_entry_xattr_add_entry(e, name.c_str(), "x", 1);
     if (entry.type == '0') {
       archive_entry_set_filetype(e, AE_IFREG);
       archive_entry_set_size(e, static_cast<la_int64_t>(entry.data.size()));
@@ -167,6 +172,32 @@ TEST_CASE("a tar that climbs out writes nothing outside" * doctest::skip(geteuid
   }
   Layer layer;
   CHECK(layer.Extract(attacks[0]).status().code() == StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("an image sets no attributes of overlayfs and of security modules" *
+          doctest::skip(geteuid() != 0)) {
+  Layer layer;
+  REQUIRE(layer
+              .Extract({{.name = "f",
+                         .attributes = {"trusted.overlay.redirect", "user.overlay.opaque",
+                                        "security.selinux", "security.ima", "user.mine"}}})
+              .ok());
+  std::string names(4096, '\0');
+  const ssize_t size = listxattr((layer.path + "/f").c_str(), names.data(), names.size());
+  REQUIRE(size >= 0);
+  CHECK(names.substr(0, static_cast<size_t>(size)) == std::string("user.mine\0", 10));
+}
+
+TEST_CASE("an owner that is no id is refused" * doctest::skip(geteuid() != 0)) {
+  for (const int64_t uid : {int64_t{1} << 40, int64_t{1} << 32, int64_t{0xffffffff}}) {
+    CAPTURE(uid);
+    Layer layer;
+    CHECK(layer.Extract({{.name = "f", .uid = uid}}).status().code() ==
+          StatusCode::kInvalidArgument);
+  }
+  Layer layer;
+  REQUIRE(layer.Extract({{.name = "f", .uid = 0xfffffffe}}).ok());
+  CHECK(layer.Stat("f").st_uid == 0xfffffffe);
 }
 
 TEST_CASE("later entries replace earlier ones" * doctest::skip(geteuid() != 0)) {

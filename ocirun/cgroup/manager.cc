@@ -11,15 +11,39 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "ocirun/cgroup/manager_impl.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::cgroup {
 namespace {
 
+<<<<<<< HEAD
+=======
+// `path` joined to a folder, with single slashes.
+std::string Join(const std::string& folder, const std::string& path) {
+  std::string out = folder == "/" ? "" : folder;
+  for (const std::string& part : PathComponents(path)) out += "/" + part;
+  return out;
+}
+
+// The caller's own cgroup, below the mount point.
+std::string OwnFolder(const Hierarchy& hierarchy, const std::string& proc_cgroup) {
+  std::string own = OwnCgroup(proc_cgroup, hierarchy);
+  // Inside a container the mount shows a part of the tree only.
+  if (hierarchy.root != "/" && own.rfind(hierarchy.root, 0) == 0)
+    own.erase(0, hierarchy.root.size());
+  return own;
+}
+
+>>>>>>> sec
 std::string FolderIn(const Hierarchy& hierarchy, const std::string& proc_cgroup,
                      const std::string& cgroups_path, const std::string& id) {
   if (!cgroups_path.empty() && cgroups_path[0] == '/')
     return Join(hierarchy.mount_point, cgroups_path);
+<<<<<<< HEAD
   std::string own = BelowMount(hierarchy, OwnCgroup(proc_cgroup, hierarchy));
+=======
+  std::string own = OwnFolder(hierarchy, proc_cgroup);
+>>>>>>> sec
   // On v2 only a cgroup without processes hands controllers on (cgroup-v2.rst, "No Internal Process
   // Constraint"), and ours has one: the container's goes beside it, as runc does.
   if (hierarchy.v2 && !own.empty()) own.erase(own.rfind('/'));
@@ -44,12 +68,21 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
   if (std::find(parts.begin(), parts.end(), "..") != parts.end())
     return InvalidArgument("linux.cgroupsPath: {:?} must not hold \"..\"", cgroups_path);
   std::vector<Place> places;
+  std::string skipped;
   for (const Hierarchy& hierarchy : hierarchies) {
     // Hybrid: the controllers are on v1; v2 has none, and holds the processes together.
     Place place{hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
                 hierarchy.controllers, hierarchy.v2};
-    if (tolerance == Tolerance::kNone || MayMake(place)) places.push_back(std::move(place));
+    if (tolerance == Tolerance::kNone || MayMake(place)) {
+      places.push_back(std::move(place));
+    } else {
+      skipped += (skipped.empty() ? "" : ", ") + place.mount_point;
+    }
   }
+  // An ordinary user expects no other; root, in a user namespace, may.
+  if (!skipped.empty())
+    LogText(::geteuid() == 0 ? LogLevel::kWarning : LogLevel::kDebug,
+            "no cgroup could be made in " + skipped + ", so the container is in the caller's");
   if (std::any_of(places.begin(), places.end(), [](const Place& place) { return !place.v2; }))
     return NewV1Manager(std::move(places));
   // What is left of a hybrid host is of no use alone: its controllers are elsewhere.
@@ -67,6 +100,7 @@ StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_pat
   return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id, tolerance);
 }
 
+<<<<<<< HEAD
 std::string Join(const std::string& folder, const std::string& path) {
   std::string out = folder == "/" ? "" : folder;
   for (const std::string& part : PathComponents(path)) out += "/" + part;
@@ -77,6 +111,22 @@ std::string BelowMount(const Hierarchy& hierarchy, std::string path) {
   if (hierarchy.root != "/" && path.rfind(hierarchy.root, 0) == 0)
     path.erase(0, hierarchy.root.size());
   return path;
+=======
+StatusOr<std::map<std::string, std::string>> CallersView() {
+  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
+  const std::vector<Hierarchy> hierarchies = FindHierarchies(mountinfo);
+  std::map<std::string, std::string> view;
+  for (const Hierarchy& hierarchy : hierarchies) {
+    const std::string folder = Join(hierarchy.mount_point, OwnFolder(hierarchy, own));
+    if (hierarchy.v2) {
+      view.emplace(hierarchies.size() == 1 ? "" : kUnified, folder);
+    } else {
+      view.emplace(hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1), folder);
+    }
+  }
+  return view;
+>>>>>>> sec
 }
 
 std::vector<std::string> HugepageSizes() {

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "base/sys/process.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/files.h"
 #include "ocirun/cgroup/journal.h"
@@ -261,8 +262,8 @@ Status V1Manager::SetBlockIo(const oci::BlockIo& io) {
 }
 
 Status V1Manager::SetDevices(const std::vector<oci::DeviceRule>& rules) {
-  // An ordinary user can't make devices anyway.
-  if (FolderOf("devices").empty() && (rules.empty() || ::geteuid() != 0)) return absl::OkStatus();
+  // An ordinary user, or root in a user namespace, can't make devices anyway.
+  if (FolderOf("devices").empty() && (rules.empty() || !sys::IsHostRoot())) return absl::OkStatus();
   for (const oci::DeviceRule& rule : WithDefaults(rules))
     RETURN_IF_ERROR(Write("devices", rule.allow ? "devices.allow" : "devices.deny",
                           FormatRule(rule), "linux.resources.devices"));

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "base/sys/process.h"
 #include "base/text.h"
 #include "ocirun/cgroup/device_bpf.h"
 #include "ocirun/cgroup/device_rules.h"
@@ -234,7 +235,7 @@ Status V2Manager::Set(const oci::Resources& resources) {
   RETURN_IF_ERROR(SetLimits(resources));
   const Status devices = AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
   // An ordinary user may not load the program, and can't make devices anyway.
-  return ::geteuid() != 0 && ErrnoOf(devices) == EPERM ? absl::OkStatus() : devices;
+  return !sys::IsHostRoot() && ErrnoOf(devices) == EPERM ? absl::OkStatus() : devices;
 }
 
 Status V2Manager::Update(const oci::Resources& resources, const Tell& tell) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "base/sys/process.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/foreground.h"
 #include "ocirun/container/lifecycle.h"
@@ -52,8 +53,12 @@ namespace {
 
 StatusOr<container::CreateOptions> Finish(const Global& global, CreateFlags flags) {
   flags.options.tolerate_cgroups =
+<<<<<<< HEAD
       global.rootless == "true" || (global.rootless == "auto" && ::geteuid() != 0);
   flags.options.systemd_cgroup = global.systemd_cgroup;
+=======
+      global.rootless == "true" || (global.rootless == "auto" && !sys::IsHostRoot());
+>>>>>>> sec
   ASSIGN_OR_RETURN(flags.options.bundle, BundleFolder(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;

@@ -200,6 +200,9 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context->parent = std::move(sockets.second);
   context->cgroups = cgroups->View();
+  if (context->cgroups.empty()) {
+    ASSIGN_OR_RETURN(context->cgroups, cgroup::CallersView());
+  }
   ASSIGN_OR_RETURN(context->cgroups_entry, cgroups->OpenEntry({}));
   context->record = *record;
   ASSIGN_OR_RETURN(const pid_t pid,

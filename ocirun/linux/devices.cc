@@ -42,11 +42,17 @@ StatusOr<std::pair<UniqueFd, std::string>> Parent(const UniqueFd& root, const st
   return std::pair(std::move(folder), std::move(name));
 }
 
-Status BindFromHost(const UniqueFd& folder, const std::string& name, const std::string& path) {
-  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
+// Without CAP_MKNOD: the host's node of that name, if it is the same device.
+Status BindFromHost(const UniqueFd& folder, const std::string& name, const oci::Device& device) {
+  ASSIGN_OR_RETURN(const UniqueFd host, sys::Open(device.path, O_PATH | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(host));
+  if ((st.st_mode & S_IFMT) != TypeBits(device.type) ||
+      st.st_rdev != makedev(device.major, device.minor))
+    return FailedPrecondition("the host's {} is another device", device.path);
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(host, false));
   // What stands there already is covered and never opened.
   if (::mknodat(folder.get(), name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST)
-    return SysError(errno, "mknod", path);
+    return SysError(errno, "mknod", device.path);
   ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
   return sys::MoveMount(tree, target);
 }
@@ -57,7 +63,10 @@ Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
   const dev_t number = device.type == 'p' ? 0 : makedev(device.major, device.minor);
   const mode_t mode = device.file_mode.value_or(0666);
   if (::mknodat(folder.get(), name.c_str(), TypeBits(device.type) | mode, number) < 0) {
-    if (errno == EPERM && device.type != 'p') return BindFromHost(folder, name, device.path);
+    if (errno == EPERM && device.type != 'p')
+      return Annotate(BindFromHost(folder, name, device),
+                      fmt::format("mknod {}: Operation not permitted, and nothing to bind instead",
+                                  device.path));
     if (errno != EEXIST) return SysError(errno, "mknod", device.path);
   }
   // An image may bring its own /dev: the same device is kept, anything else is not trusted. Owner

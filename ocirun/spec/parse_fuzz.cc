@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The three documents that the runtime takes: config.json, the process of `exec`, the resources of
+// `update`.
 #include <cstddef>
 #include <cstdint>
 
 #include "ocirun/spec/spec.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace ocirun;  // NOLINT: this file is one function
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  ocirun::IgnoreError(ocirun::oci::Parse(text, "/bundle").status(), "only crashes count");
+  IgnoreError(oci::Parse(text, "/bundle").status(), "only crashes count");
+  IgnoreError(oci::ParseProcess(text).status(), "only crashes count");
+  IgnoreError(oci::ParseResources(text).status(), "only crashes count");
   return 0;
 }
