@@ -16,34 +16,11 @@
 namespace ocirun::cgroup {
 namespace {
 
-<<<<<<< HEAD
-=======
-// `path` joined to a folder, with single slashes.
-std::string Join(const std::string& folder, const std::string& path) {
-  std::string out = folder == "/" ? "" : folder;
-  for (const std::string& part : PathComponents(path)) out += "/" + part;
-  return out;
-}
-
-// The caller's own cgroup, below the mount point.
-std::string OwnFolder(const Hierarchy& hierarchy, const std::string& proc_cgroup) {
-  std::string own = OwnCgroup(proc_cgroup, hierarchy);
-  // Inside a container the mount shows a part of the tree only.
-  if (hierarchy.root != "/" && own.rfind(hierarchy.root, 0) == 0)
-    own.erase(0, hierarchy.root.size());
-  return own;
-}
-
->>>>>>> sec
 std::string FolderIn(const Hierarchy& hierarchy, const std::string& proc_cgroup,
                      const std::string& cgroups_path, const std::string& id) {
   if (!cgroups_path.empty() && cgroups_path[0] == '/')
     return Join(hierarchy.mount_point, cgroups_path);
-<<<<<<< HEAD
   std::string own = BelowMount(hierarchy, OwnCgroup(proc_cgroup, hierarchy));
-=======
-  std::string own = OwnFolder(hierarchy, proc_cgroup);
->>>>>>> sec
   // On v2 only a cgroup without processes hands controllers on (cgroup-v2.rst, "No Internal Process
   // Constraint"), and ours has one: the container's goes beside it, as runc does.
   if (hierarchy.v2 && !own.empty()) own.erase(own.rfind('/'));
@@ -100,7 +77,6 @@ StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_pat
   return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id, tolerance);
 }
 
-<<<<<<< HEAD
 std::string Join(const std::string& folder, const std::string& path) {
   std::string out = folder == "/" ? "" : folder;
   for (const std::string& part : PathComponents(path)) out += "/" + part;
@@ -111,14 +87,16 @@ std::string BelowMount(const Hierarchy& hierarchy, std::string path) {
   if (hierarchy.root != "/" && path.rfind(hierarchy.root, 0) == 0)
     path.erase(0, hierarchy.root.size());
   return path;
-=======
+}
+
 StatusOr<std::map<std::string, std::string>> CallersView() {
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
   const std::vector<Hierarchy> hierarchies = FindHierarchies(mountinfo);
   std::map<std::string, std::string> view;
   for (const Hierarchy& hierarchy : hierarchies) {
-    const std::string folder = Join(hierarchy.mount_point, OwnFolder(hierarchy, own));
+    const std::string folder =
+        Join(hierarchy.mount_point, BelowMount(hierarchy, OwnCgroup(own, hierarchy)));
     if (hierarchy.v2) {
       view.emplace(hierarchies.size() == 1 ? "" : kUnified, folder);
     } else {
@@ -126,7 +104,6 @@ StatusOr<std::map<std::string, std::string>> CallersView() {
     }
   }
   return view;
->>>>>>> sec
 }
 
 std::vector<std::string> HugepageSizes() {

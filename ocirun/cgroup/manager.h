@@ -93,7 +93,10 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
 // The same for this host.
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
                                                   const std::string& id, Tolerance tolerance);
-<<<<<<< HEAD
+// The cgroups that the caller is in, named as Manager::View() names a container's: what a container
+// without cgroups of its own is shown.
+StatusOr<std::map<std::string, std::string>> CallersView();
+
 // The same in a scope that systemd makes, which Create() asks for with the limits of `spec`.
 // `user`: by the manager of the user, not of the system. FailedPrecondition when systemd does not
 // run here.
@@ -103,13 +106,5 @@ StatusOr<std::unique_ptr<Manager>> NewSystemdManager(const oci::Spec& spec, cons
 // good for everything but Update(), Destroy(), and OpenEntry() by an ordinary user.
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view,
                                          const SystemdUnit& unit = {});
-=======
-
-// The cgroups that the caller is in, named as Manager::View() names a container's: what a container
-// without cgroups of its own is shown.
-StatusOr<std::map<std::string, std::string>> CallersView();
-// For a container that exists: the folders that View() told when it was made.
-std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view);
->>>>>>> sec
 
 }  // namespace ocirun::cgroup

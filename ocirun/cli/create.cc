@@ -53,12 +53,8 @@ namespace {
 
 StatusOr<container::CreateOptions> Finish(const Global& global, CreateFlags flags) {
   flags.options.tolerate_cgroups =
-<<<<<<< HEAD
-      global.rootless == "true" || (global.rootless == "auto" && ::geteuid() != 0);
-  flags.options.systemd_cgroup = global.systemd_cgroup;
-=======
       global.rootless == "true" || (global.rootless == "auto" && !sys::IsHostRoot());
->>>>>>> sec
+  flags.options.systemd_cgroup = global.systemd_cgroup;
   ASSIGN_OR_RETURN(flags.options.bundle, BundleFolder(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;
