@@ -75,7 +75,7 @@ cgroup() {
 
 @test "features tells what there is" {
   "${R[@]}" features | jq -e '.ociVersionMax == "1.3.0" and (.linux.namespaces | length) == 8 and (.linux.seccomp.actions | index("SCMP_ACT_NOTIFY")) != null
-    and .linux.mountExtensions.idmap.enabled and (.mountOptions | index("rro")) != null'
+    and .linux.cgroup.systemd and .linux.cgroup.systemdUser and .linux.mountExtensions.idmap.enabled and (.mountOptions | index("rro")) != null'
 }
 
 @test "a network device goes in with its address and another name" {
