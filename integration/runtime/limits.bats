@@ -133,3 +133,11 @@ END
   [[ ${lines[2]} == *"linux.resources: the container has no cgroup, since this user may not make one"* ]]
   [ "$status" -eq 1 ]
 }
+
+@test "--systemd-cgroup without systemd says so in one line, and leaves nothing" {
+  [ ! -d /run/systemd/system ] || skip "systemd runs here"
+  run "${R[@]}" --systemd-cgroup run box
+  [ "$status" -eq 1 ]
+  [ "$output" = "ocirun: --systemd-cgroup: this host was not booted with systemd" ]
+  [ "$("${R[@]}" list -q)" = "" ]
+}
