@@ -59,7 +59,7 @@ cgroup() {
 
 @test "features tells what there is" {
   "${R[@]}" features | jq -e '.ociVersionMax == "1.3.0" and (.linux.namespaces | length) == 8 and (.linux.seccomp.actions | index("SCMP_ACT_NOTIFY")) != null
-    and .linux.mountExtensions.idmap.enabled and (.mountOptions | index("rro")) != null'
+    and .linux.cgroup.systemd and .linux.cgroup.systemdUser and .linux.mountExtensions.idmap.enabled and (.mountOptions | index("rro")) != null'
 }
 
 @test "a network device goes in with its address and another name" {
@@ -116,4 +116,12 @@ END
   [ "${lines[1]}" = mine ]
   [[ ${lines[2]} == *"linux.resources: the container has no cgroup, since this user may not make one"* ]]
   [ "$status" -eq 1 ]
+}
+
+@test "--systemd-cgroup without systemd says so in one line, and leaves nothing" {
+  [ ! -d /run/systemd/system ] || skip "systemd runs here"
+  run "${R[@]}" --systemd-cgroup run box
+  [ "$status" -eq 1 ]
+  [ "$output" = "ocirun: --systemd-cgroup: this host was not booted with systemd" ]
+  [ "$("${R[@]}" list -q)" = "" ]
 }

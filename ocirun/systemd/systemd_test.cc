@@ -58,6 +58,8 @@ TEST_CASE("what is no value, or not of its type") {
                            "--5"})
     CHECK_FALSE_MESSAGE(ParseVariant(text).ok(), text);
   CHECK_FALSE(ParseVariant(std::string(1000, '[')).ok());
+  CHECK_FALSE(ParseVariant("@" + std::string(1u << 20, 'a')).ok());
+  CHECK_FALSE(ParseVariant("@" + std::string(1u << 20, '(')).ok());
 }
 
 TEST_CASE("seconds become microseconds") {

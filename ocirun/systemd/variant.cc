@@ -10,6 +10,7 @@ namespace ocirun::systemd {
 namespace {
 
 constexpr int kMaxDepth = 16;
+constexpr size_t kMaxSignature = 255;  // of D-Bus
 
 constexpr struct {
   std::string_view name, type;
@@ -134,7 +135,7 @@ class Parser {
 
   StatusOr<Variant> Typed(const std::string& wanted, int depth) {
     ++at_;
-    const size_t length = TypeLength(text_.substr(at_));
+    const size_t length = TypeLength(text_.substr(at_, kMaxSignature));
     if (length == 0) return Bad("a type is missing");
     std::string type(text_.substr(at_, length));
     if (!wanted.empty() && wanted != type) return Bad("a value of another type");
