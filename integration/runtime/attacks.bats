@@ -590,3 +590,33 @@ END
   run timeout 60 "${R[@]}" run box
   [ "$status" -eq 0 ]
 }
+
+@test "a runtime in a chroot: exec ends in the container, sources are those of the chroot, the host keeps its mounts" {
+  jail=$FILE_DIR/jail
+  mkdir -p "$jail"/{usr,proc,sys,dev} "$jail$FILE_DIR" "$jail$OCIRUN_BIN"
+  for link in bin sbin lib lib64; do cp -a "/$link" "$jail"; done
+  echo of the chroot >"$jail/source"
+  echo of the container >rootfs/inside
+  edit_config . '.process.args = ["sleep", "100"] | .mounts += [{destination: "/got", type: "bind", source: "/source", options: ["bind"]}]'
+  cat >"$FILE_DIR/in-jail" <<END
+cd "$FILE_DIR/bundle"
+trap '"$OCIRUN" --root "$FILE_DIR/state" delete -f box' EXIT
+"$OCIRUN" --root "$FILE_DIR/state" run -d \$OPTION box </dev/null >"$FILE_DIR/said" 2>&1 || { cat "$FILE_DIR/said"; exit 1; }
+"$OCIRUN" --root "$FILE_DIR/state" exec box cat /inside /got
+END
+  cat >"$FILE_DIR/around-jail" <<END
+mount --bind "$jail" "$jail"
+for folder in usr proc sys dev "$FILE_DIR" "$OCIRUN_BIN"; do mount --rbind "/\$folder" "$jail/\$folder"; done
+mount --make-rshared /
+before=\$(wc -l </proc/self/mountinfo)
+unshare -m --propagation unchanged chroot "$jail" sh "$FILE_DIR/in-jail"
+[ "\$(wc -l </proc/self/mountinfo)" = "\$before" ]
+END
+  for option in --keep --no-pivot; do
+    run unshare -m env OPTION=$option sh -e "$FILE_DIR/around-jail"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = "of the container" ]
+    [ "${lines[1]}" = "of the chroot" ]
+  done
+}

@@ -93,20 +93,30 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
 
 namespace {
 
+// Enters a mount namespace, where one arrives in its root, and in it the root that is meant.
+Status EnterMounts(const UniqueFd& mounts, const UniqueFd& root) {
+  RETURN_IF_ERROR(sys::SetNs(mounts, CLONE_NEWNS));
+  if (::fchdir(root.get()) < 0) return SysError(errno, "fchdir");
+  if (::chroot(".") < 0) return SysError(errno, "chroot");
+  return absl::OkStatus();
+}
+
 // Opens the source of a mount in the mount namespace of init, with the rights of the runtime.
 StatusOr<UniqueFd> OpenSourceForInit(const init::InitContext& context, pid_t init, size_t index) {
   if (index >= context.spec.mounts.size()) return Internal("no mount {}", index);
   ASSIGN_OR_RETURN(const UniqueFd own, sys::Open("/proc/self/ns/mnt", O_RDONLY));
   ASSIGN_OR_RETURN(const UniqueFd folder, sys::Open(".", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd own_root, sys::Open("/", O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(const UniqueFd theirs,
                    sys::Open(fmt::format("/proc/{}/ns/mnt", init), O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd their_root,
+                   sys::Open(fmt::format("/proc/{}/root", init), O_PATH | O_DIRECTORY));
   const UniqueFd* user = FindJoined(context.joined, NamespaceType::kUser);
   const UniqueFd none;
-  RETURN_IF_ERROR(sys::SetNs(theirs, CLONE_NEWNS));
+  RETURN_IF_ERROR(EnterMounts(theirs, their_root));
   auto source = linux_::OpenSourceTree(context.spec.mounts[index], context.spec.linux,
                                        user != nullptr ? *user : none);
-  RETURN_IF_ERROR(sys::SetNs(own, CLONE_NEWNS));
-  // Entering a mount namespace ends in its root.
+  RETURN_IF_ERROR(EnterMounts(own, own_root));
   if (::fchdir(folder.get()) < 0) return SysError(errno, "fchdir");
   return source;
 }

@@ -2,7 +2,9 @@
 #include "ocirun/linux/root.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -10,6 +12,7 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
+#include "base/sys/process.h"
 #include "ocirun/linux/mount_attributes.h"
 
 namespace ocirun::linux_ {
@@ -45,6 +48,32 @@ Status LeavePeers(const std::string& propagation) {
   return ChangePropagation(host_root, (is_private ? MS_PRIVATE : MS_SLAVE) | MS_REC);
 }
 
+// Whether "/" of this process is what it was at `before`.
+bool IsStillRoot(const struct statx& before) {
+  struct statx now;
+  if (::statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID, &now) < 0) return false;
+  return now.stx_dev_major == before.stx_dev_major && now.stx_dev_minor == before.stx_dev_minor &&
+         now.stx_ino == before.stx_ino && now.stx_mnt_id == before.stx_mnt_id;
+}
+
+// A runtime that was started in a chroot is not in the root of its mount namespace, and neither is
+// init: pivot_root would exchange what the chroot is, and whoever enters the namespace later, as
+// `exec` does, would be in the root that stayed, the host's. To enter one's own mount namespace is
+// to go to its root; the mounts that come into sight there are to have no peers, either.
+Status LeaveChroot() {
+  struct statx before;
+  if (::statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID, &before) < 0)
+    return SysError(errno, "statx", "/");
+  ASSIGN_OR_RETURN(const UniqueFd own, sys::Open("/proc/self/ns/mnt", O_RDONLY));
+  const Status entered = sys::SetNs(own, CLONE_NEWNS);
+  // Without CAP_SYS_CHROOT nobody enters it later, either.
+  if (ErrnoOf(entered) == EPERM) return absl::OkStatus();
+  RETURN_IF_ERROR(entered);
+  if (IsStillRoot(before)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
+  return ChangePropagation(host_root, MS_SLAVE | MS_REC);
+}
+
 }  // namespace
 
 StatusOr<UniqueFd> PrepareRoot(const oci::Spec& spec) {
@@ -63,6 +92,7 @@ Status MakeRootReadOnly(const UniqueFd& root) {
 }
 
 Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propagation) {
+  if (how != RootChange::kChroot) RETURN_IF_ERROR(LeaveChroot());
   if (::fchdir(root.get()) < 0) return SysError(errno, "fchdir");
   if (how == RootChange::kPivot) {
     // The old root ends below the new one's "." and is detached there (pivot_root(2), notes).
