@@ -544,12 +544,12 @@ END
   mount -t tmpfs tmpfs "$FILE_DIR/shared"
   mount --make-shared "$FILE_DIR/shared"
   cp -a rootfs "$FILE_DIR/shared/rootfs"
-  mounts=$(wc -l </proc/self/mountinfo)
+  mounts=$(grep -c "$FILE_DIR" /proc/self/mountinfo)
   failed=
   for propagation in "" shared slave private; do
     edit_config . '.root.path = $root | .linux.rootfsPropagation = $p | .mounts += [{destination: "/below", type: "tmpfs", source: "tmpfs"}]' --arg root "$FILE_DIR/shared/rootfs" --arg p "$propagation"
     inside 'mount | wc -l'
-    [ "$status" -eq 0 ] && [ "$(wc -l </proc/self/mountinfo)" = "$mounts" ] || failed=$propagation:$output
+    [ "$status" -eq 0 ] && [ "$(grep -c "$FILE_DIR" /proc/self/mountinfo)" = "$mounts" ] || failed=$propagation:$output
   done
   umount "$FILE_DIR/shared"
   [ -z "$failed" ]
