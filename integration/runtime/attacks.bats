@@ -48,6 +48,16 @@ race() {
   RACER=$!
 }
 
+# tries N ... while again: an attack is tried N times, and where a start is slow (with a sanitizer) as
+# often as 8 s allow, but 15 times at the least. TRY is how often it was.
+tries() {
+  TRY=0 TRIES=$1 TRY_UNTIL=$((SECONDS + 8))
+}
+again() {
+  [ $TRY -lt "$TRIES" ] && { [ $TRY -lt 15 ] || [ $SECONDS -lt $TRY_UNTIL ]; } || return 1
+  TRY=$((TRY + 1))
+}
+
 # mount_over DESTINATION [TYPE]: a bind of an empty folder, or a filesystem.
 mount_over() {
   mkdir -p "$FILE_DIR/empty"
@@ -83,7 +93,8 @@ END
   chmod +x rootfs/bin/again rootfs/bin/overwrite
   "${R[@]}" run -d box >/dev/null 2>&1 3>&-
   "${R[@]}" exec -d box overwrite >/dev/null 2>&1 3>&-
-  for _ in $(seq 40); do
+  tries 40
+  while again; do
     "${R[@]}" exec box again >/dev/null 2>&1 || true
     "${R[@]}" exec box /proc/self/exe --version >/dev/null 2>&1 || true
   done
@@ -95,7 +106,8 @@ END
   edit_config . '.process.args = ["sh", "-c", "attack spy $0 >/won", $path] | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE","CAP_DAC_READ_SEARCH"])' --arg path "$FILE_DIR/sentinel"
   "${R[@]}" run -d box >/dev/null 2>&1 3>&-
   exec 7<"$FILE_DIR" # what a careless caller leaves open
-  for _ in $(seq 100); do "${R[@]}" exec box true; done
+  tries 100
+  while again; do "${R[@]}" exec box true; done
   exec 7<&-
   head -3 rootfs/won
   [ ! -s rootfs/won ]
@@ -153,7 +165,8 @@ END
   ln -s /bad rootfs/exchanged
   race "$FILE_DIR/bundle/rootfs/proc" "$FILE_DIR/bundle/rootfs/exchanged"
   started=0
-  for _ in $(seq 60); do
+  tries 60
+  while again; do
     inside 'grep -E " - (proc|sysfs) " /proc/self/mountinfo | cut -d" " -f5 | sort -u | xargs echo mounts:'
     # Where it started, they are on the folders that they were to be on, which may have been renamed
     # since, and not where the link leads.
@@ -177,12 +190,13 @@ END
     {destination: "/mnt", type: "bind", source: ($dir + "/later/source"), options: ["bind"]}]' --arg dir "$FILE_DIR"
   race "$FILE_DIR/volume/a" "$FILE_DIR/volume/b"
   started=0
-  for _ in $(seq 100); do
+  tries 100
+  while again; do
     inside "cat /mnt/mine /mnt$FILE_DIR/sentinel"
     [[ $output != *secret* ]]
     [[ $output != *mine* ]] || started=$((started + 1))
   done
-  [ "$started" -gt 50 ]
+  [ "$started" -gt $((TRY / 2)) ]
   [ "$(ls "$FILE_DIR/later")" = source ]
 }
 
@@ -194,7 +208,8 @@ END
     {destination: "/v/a/new/folder", type: "tmpfs", source: "tmpfs"},
     {destination: "/v/a/file", type: "bind", source: ($dir + "/sentinel"), options: ["bind"]}] | .process.cwd = "/v/a/work"' --arg dir "$FILE_DIR"
   race "$FILE_DIR/volume/a" "$FILE_DIR/volume/b"
-  for _ in $(seq 100); do
+  tries 100
+  while again; do
     inside true
     rm -rf "$FILE_DIR"/volume/?/new "$FILE_DIR"/volume/?/file "$FILE_DIR"/volume/?/work || true # it is raced against, too
     [ -z "$(ls -A "$OUT")" ]
@@ -328,7 +343,8 @@ END
   touch "$OUT/null" && chmod 600 "$OUT/null"
   edit_config . '.mounts += [{destination: "/v", type: "bind", source: $dir, options: ["bind", "dev"]}] | .linux.devices = [{path: "/v/a/null", type: "c", major: 1, minor: 3, fileMode: 511, uid: 7, gid: 7}]' --arg dir "$FILE_DIR/volume"
   race "$FILE_DIR/volume/a" "$FILE_DIR/volume/b"
-  for _ in $(seq 60); do
+  tries 60
+  while again; do
     inside true
     [ "$(ls -A "$OUT")" = null ]
     [ "$(stat -c %a:%u:%F "$OUT/null")" = "600:0:regular empty file" ]
@@ -344,7 +360,8 @@ END
   ln -s "$OUT/host" "$FILE_DIR/volume/link"
   edit_config . '.mounts += [{destination: "/v", type: "bind", source: $dir, options: ["bind", "dev"]}] | .linux.devices = [range(30) | {path: "/v/null", type: "c", major: 1, minor: 3, fileMode: (511 - (. % 2)), uid: 7, gid: 7}]' --arg dir "$FILE_DIR/volume"
   race "$FILE_DIR/volume/null" "$FILE_DIR/volume/link"
-  for _ in $(seq 60); do
+  tries 60
+  while again; do
     inside true
     [ "$(stat -c %a:%u "$OUT/host")" = 600:0 ]
   done
