@@ -3,6 +3,7 @@
 // Start, stop, exit and removal of a container.
 #include <fcntl.h>
 #include <google/protobuf/util/json_util.h>
+#include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -352,21 +353,37 @@ StatusOr<Json> ContainerManager::WriteBundle(const LivePtr& live, const Containe
   return spec;
 }
 
-void ContainerManager::Monitor(const LivePtr& live, const std::shared_ptr<ShimClient>& shim) {
+// A shim that keeps its container keeps running, and nobody would know of it.
+void ContainerManager::EndShim(const std::string& id, ShimClient* shim) {
+  Status deleted = shim->Delete("");
+  // What a daemon that was killed had asked for may be under way still.
+  if (!deleted.ok() && !absl::IsNotFound(deleted)) deleted = shim->Delete("");
+  if (!deleted.ok() && !absl::IsNotFound(deleted))
+    spdlog::warn("container {}: the shim can't delete it: {}", id, MessageOf(deleted));
+  shim->Shutdown();
+}
+
+void ContainerManager::Monitor(const LivePtr& live, std::shared_ptr<ShimClient> shim) {
   std::string id;
   {
     const std::lock_guard lock(live->mutex);
     id = live->record.id();
   }
   StatusOr<ExitInfo> info = shim->Wait("");
+  if (!info.ok()) {
+    // It is the connection that ended, and not the shim, if there is one to connect to.
+    if (auto again = ShimClient::Reconnect(Bundle(id), id); again.ok()) {
+      shim = *std::move(again);
+      info = shim->Wait("");
+    }
+  }
   // Init has ended: the kernel's waits at both unmounts pass beside the runtime's deletion. Whoever
   // has no end to tell has processes that OnExit kills first.
   std::future<void> mounts;
   if (info.ok()) mounts = std::async(std::launch::async, [this, id] { ReleaseMounts(id); });
   if (!info.ok()) info = ReadExitFile(Bundle(id));  // the shim is gone; it wrote before
   if (!info.ok()) info = KilledNow();               // or was killed: OnExit ends what it left
-  IgnoreError(shim->Delete(""), "a shim that is gone has nothing to delete");
-  shim->Shutdown();
+  EndShim(id, shim.get());
   if (mounts.valid()) mounts.get();
   OnExit(live, *info);
 }

@@ -139,7 +139,8 @@ class ContainerManager {
   Status WriteEtcFiles(const ocid::v1::Container& record);
   StatusOr<Json> WriteBundle(const LivePtr& live, const ocid::v1::Container& record,
                              const std::string& netns);
-  void Monitor(const LivePtr& live, const std::shared_ptr<ShimClient>& shim);
+  void EndShim(const std::string& id, ShimClient* shim);
+  void Monitor(const LivePtr& live, std::shared_ptr<ShimClient> shim);
   void OnExit(const LivePtr& live, const ExitInfo& info);
   bool RestartAfterExit(const LivePtr& live);
   void PlanRestart(const LivePtr& live, std::chrono::milliseconds delay);

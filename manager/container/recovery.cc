@@ -125,6 +125,8 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
       std::thread([this, live, shim] { Monitor(live, shim); }).detach();
       return;
     }
+    // The daemon before us was killed when the shim had deleted the container and not ended yet.
+    EndShim(record.id(), shim.get());
   }
   StatusOr<ExitInfo> info = ReadExitFile(bundle);
   if (!info.ok()) info = KilledNow();
