@@ -402,7 +402,7 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
     const auto json = ParseJson(*text);
     oom = json.ok() && BoolOr(JsonView(*json), "oom_killed", false).value_or(false);
   }
-  Cleanup(&record);
+  ReleaseRun(&record);
   auto* state = record.mutable_state();
   state->set_status(ContainerState::STATUS_EXITED);
   state->set_exit_code(static_cast<int>(info.status));
@@ -418,9 +418,11 @@ void ContainerManager::OnExit(const LivePtr& live, const ExitInfo& info) {
     live->execs.clear();
     // Removal is one act with the exit; killed amid it, the next daemon finds no shim and goes on.
     if (!record.host_config().auto_remove()) {
-      IgnoreError(Save(record), "exit.json is gone, but the next start of the daemon sees no shim");
+      IgnoreError(Save(record), "told from memory; the next daemon sees no shim");
     }
   }
+  // Only now: until the record says how it ended, exit.json does.
+  IgnoreError(RemoveTree(Bundle(record.id())), "tried again at the next start of the container");
   if (oom) Publish(record, "oom");
   Publish(record, "die", {{"exitCode", std::to_string(info.status)}});
   const bool restart = RestartAfterExit(live);
@@ -502,11 +504,16 @@ void ContainerManager::ReleaseMounts(const std::string& id) {
 
 // Takes away what a run made. Idempotent; errors are not worth more than going on.
 void ContainerManager::Cleanup(Container* record) {
+  ReleaseRun(record);
+  IgnoreError(RemoveTree(Bundle(record->id())), "tried again at the next start of the container");
+}
+
+// All but the bundle, in which the shim has written how it ended.
+void ContainerManager::ReleaseRun(Container* record) {
   const std::string id = record->id();
   IgnoreError(DeleteFromRuntime(id), "the next start says that it exists");
   IgnoreError(bridge_->Disconnect(id, EndpointOf(*record)), "reconciled at the next start");
   ReleaseMounts(id);
-  IgnoreError(RemoveTree(Bundle(id)), "tried again at the next start of the container");
   record->clear_sandbox_key();
   record->clear_sandbox_id();
   record->clear_ports();

@@ -147,6 +147,7 @@ class ContainerManager {
   void RestartIfWanted(const LivePtr& live, uint64_t planned);
   void ReleaseMounts(const std::string& id);
   void Cleanup(ocid::v1::Container* record);
+  void ReleaseRun(ocid::v1::Container* record);
   Status DeleteFromRuntime(const std::string& id);
   Status StopLive(const LivePtr& live, std::optional<int32_t> timeout, const std::string& signal);
   void WantStopped(const LivePtr& live);
