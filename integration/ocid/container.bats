@@ -252,3 +252,17 @@ refused() {
   for i in $(seq 20); do [ "$(cat "$FILE_DIR/c$i")" = "c$i" ]; done
   [ -z "$("$OCICTL" ps -aq)" ]
 }
+
+@test "a subnet that somebody took while the bridge was away is left to them" {
+  address() { "$OCICTL" run --rm busybox hostname -i; }
+  first=$(address)
+  stop_ocid
+  ip link add "taken$$" type bridge
+  ip address add "${first%.*}.77/24" dev "taken$$"
+  ip link set "taken$$" up
+  start_ocid
+  second=$(address) || true
+  ip link delete "taken$$"
+  [[ $second =~ ^[0-9.]+$ ]]
+  [ "${second%.*.*}" != "${first%.*.*}" ]
+}

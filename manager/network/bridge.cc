@@ -177,7 +177,6 @@ Status BridgeNetwork::LeaveTakenSubnet(Netlink* netlink) {
   ASSIGN_OR_RETURN(const auto subnet, ParseSubnet(subnet_));
   if (!IsTaken(subnet, routes)) return absl::OkStatus();
   ASSIGN_OR_RETURN(subnet_, FirstFreeSubnet(routes));
-  RETURN_IF_ERROR(database_->Execute("DELETE FROM addresses"));
   RETURN_IF_ERROR(
       database_->Execute("UPDATE networks SET subnet = ? WHERE name = 'bridge'", {subnet_}));
   return ReadSubnet();
