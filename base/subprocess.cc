@@ -55,6 +55,7 @@ StatusOr<pid_t> Spawn(const Command& command, const Pipe& in, const Pipe& out, c
   ::posix_spawn_file_actions_adddup2(&setup.actions, in.read.get(), 0);
   ::posix_spawn_file_actions_adddup2(&setup.actions, out.write.get(), 1);
   ::posix_spawn_file_actions_adddup2(&setup.actions, err.write.get(), 2);
+  ::posix_spawn_file_actions_addclosefrom_np(&setup.actions, 3);
   if (!command.cwd.empty())
     ::posix_spawn_file_actions_addchdir_np(&setup.actions, command.cwd.c_str());
   // The child starts with the signals of a fresh program, whatever ours are.

@@ -78,6 +78,9 @@ StatusOr<pid_t> SpawnServer(const Flags& flags, const UniqueFd& listener) {
   ::posix_spawn_file_actions_adddup2(&actions, 0, 1);
   ::posix_spawn_file_actions_addopen(&actions, 2, "shim.log", O_WRONLY | O_CREAT | O_APPEND, 0600);
   ::posix_spawn_file_actions_adddup2(&actions, listener.get(), kListenerFd);
+  // Whatever else the caller has open would stay so as long as the container runs: a pipe that
+  // somebody reads to its end, a file on a disk that is to be unmounted.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, kListenerFd + 1);
   // A session of its own: a signal for the manager's group is not for the shim.
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   std::vector<std::string> words = {"ocishim", "-namespace", flags.name_space, "-id",

@@ -276,3 +276,11 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   [ "$(call wait box)" = 0 ]
   call delete box
 }
+
+@test "nothing that the caller has open stays open as long as the container runs" {
+  exec 9>"$BUNDLE/held"
+  start_shim 'sleep 1000'
+  exec 9>&-
+  [ -z "$(find "/proc/$(cat "$BUNDLE/shim.pid")/fd" -lname "$BUNDLE/held")" ]
+  [ -z "$(find "/proc/$(cat "$BUNDLE/pid")/fd" -lname "$BUNDLE/held")" ]
+}
