@@ -75,11 +75,10 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   }
   RETURN_IF_ERROR(cgroups->Destroy());
   RETURN_IF_ERROR(linux_::RemoveRdtGroup(record->rdt));
-  StatusOr<oci::Spec> spec = oci::Spec();
-  if (record->later.at_delete) spec = store.LoadSpec(*record);
+  if (!record->later.at_delete) return store.Remove(id);
+  const auto spec = store.LoadSpec(*record);
   // Its mounts are in the host's namespace, below the one that was made of the root.
-  if (record->later.at_delete && spec.ok() &&
-      spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
+  if (spec.ok() && spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
     IgnoreError(sys::Unmount(record->rootfs, MNT_DETACH), "the container may have unmounted it");
   RETURN_IF_ERROR(store.Remove(id));
   if (!spec.ok()) return absl::OkStatus();

@@ -15,7 +15,6 @@
 // which has a fall-back and an error to report; this file may always do nothing.
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <linux/openat2.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 
