@@ -5,7 +5,6 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Protobuf REQUIRED)  # protoc
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
-find_package(CLI11 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(CURL REQUIRED)

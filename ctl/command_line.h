@@ -5,7 +5,6 @@
 // does.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -13,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "base/status.h"
+#include "base/option_set.h"
 
 namespace ocirun::ctl {
 
@@ -24,40 +23,15 @@ struct Arity {
   size_t most = 0;
 };
 
-// A value on its way in: InvalidArgument with the reason, which Parse puts behind the option's
-// name.
-using SetValue = std::function<Status(const std::string& value)>;
-
-class Command {
+class Command : public OptionSet {
  public:
   // `usage` is what follows the name: "[OPTIONS] CONTAINER [CONTAINER...]".
   Command(std::string path, std::string usage, std::string about, Arity arity = {});
-  Command(const Command&) = delete;
-  Command& operator=(const Command&) = delete;
 
   // A command below this one, owned by it. `more_names` are its aliases.
   Command* Add(const std::string& name, const std::string& usage, const std::string& about,
                Arity arity, const std::vector<std::string>& more_names = {});
 
-  // `names` is "-q,--quiet" or "--name"; further long names are aliases. The targets are borrowed
-  // until the command has run and keep their value when the option is not given.
-  void Flag(const std::string& names, bool* target, const std::string& help);
-  void Option(const std::string& names, std::string* target, const std::string& help);
-  void Option(const std::string& names, int* target, const std::string& help);
-  void Option(const std::string& names, int64_t* target, const std::string& help);
-  // May be given several times; `check` says what is wrong with a value.
-  void List(const std::string& names, std::vector<std::string>* target, const std::string& help,
-            const SetValue& check = nullptr);
-  // `type` is the word that --help shows: "bytes".
-  void Parsed(const std::string& names, const std::string& type, SetValue set,
-              const std::string& help);
-
-  // Options behind the first word belong to the words: `run IMAGE sh -c ...`.
-  void StopAtFirstWord() { stop_at_first_word_ = true; }
-
-  [[nodiscard]] bool Given(const std::string& long_name) const;
-  [[nodiscard]] const std::vector<std::string>& words() const { return words_; }
-  [[nodiscard]] const std::string& word(size_t i) const { return words_.at(i); }
   [[nodiscard]] const std::string& path() const { return path_; }  // "ocictl container ls"
   [[nodiscard]] std::string name() const { return path_.substr(path_.rfind(' ') + 1); }
 
@@ -74,43 +48,16 @@ class Command {
   [[nodiscard]] std::string Help() const;
 
  private:
-  struct Spec {
-    char letter = 0;
-    std::vector<std::string> names;  // long; the first is its name
-    std::string type;                // empty: a flag
-    std::string help, default_text;
-    SetValue set;
-    bool given = false;
-    [[nodiscard]] std::string Shown() const;  // "-q, --quiet"
-  };
-  enum class Outcome { kGo, kHelp, kHelpByLetter };
-
-  StatusOr<Outcome> Parse(const std::vector<std::string>& arguments);
-  StatusOr<Outcome> ParseLong(const std::vector<std::string>& arguments, size_t* at);
-  StatusOr<Outcome> ParseLetters(const std::vector<std::string>& arguments, size_t* at);
-  static Status Set(Spec* spec, const std::string& value);
-  void AddSpec(const std::string& names, const std::string& type, SetValue set,
-               const std::string& help, const std::string& default_text);
-  Spec* FindName(const std::string& name);
-  Spec* FindLetter(char letter);
   Command* Find(const std::string& name);
   int RunHelpTopic();
   int RunGroup();
   [[nodiscard]] std::string ArityError() const;
   [[nodiscard]] std::string UsageLine() const;
-  [[nodiscard]] std::string OptionsText() const;
 
   std::string path_, usage_, about_;
   Arity arity_;
-  bool stop_at_first_word_ = false;
   std::vector<std::string> aliases_;
   std::vector<std::unique_ptr<Command>> commands_;
-  std::vector<std::unique_ptr<Spec>> specs_;
-  std::vector<std::string> words_;
 };
-
-// Go's strconv, with its messages.
-StatusOr<int64_t> ParseInt(const std::string& text);
-StatusOr<bool> ParseBool(const std::string& text);
 
 }  // namespace ocirun::ctl

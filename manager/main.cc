@@ -13,12 +13,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include <CLI/CLI.hpp>
 #include <clocale>
 #include <csignal>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/option_set.h"
 #include "base/random.h"
 #include "base/sys/file.h"
 #include "manager/api/services.h"
@@ -37,7 +37,7 @@ constexpr int kMaxCalls = 1000;
 constexpr int kArenas = 2;
 constexpr timespec kTrimEvery{.tv_sec = 30, .tv_nsec = 0};
 
-struct Options {
+struct Settings {
   std::string config = "/etc/ocirun/ocid.yaml";
   std::string root = "/var/lib/ocirun";
   std::string state = "/run/ocid";
@@ -89,7 +89,7 @@ struct Daemon {
   std::unique_ptr<container::ContainerManager> containers;
 };
 
-Status OpenStores(const Options& options, Daemon* daemon) {
+Status OpenStores(const Settings& options, Daemon* daemon) {
   RETURN_IF_ERROR(MakeDirs(options.root, 0711));
   RETURN_IF_ERROR(MakeDirs(options.state, 0711));
   ASSIGN_OR_RETURN(daemon->lock, LockFolder(options.root));
@@ -161,7 +161,7 @@ StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& address,
   return server;
 }
 
-Status Run(const Options& options) {
+Status Run(const Settings& options) {
   // Before any thread: all of them leave the signals to us.
   sigset_t signals;
   sigemptyset(&signals);
@@ -199,20 +199,40 @@ Status Run(const Options& options) {
   _exit(0);
 }
 
+// Ends the program here when it is done: by an error, --help or --version.
+std::optional<int> ParseArguments(const std::vector<std::string>& arguments, Settings* options) {
+  OptionSet set;
+  bool version = false;
+  set.Option("--config", &options->config, "configuration file");
+  set.Option("--root", &options->root, "folder of images and containers");
+  set.Option("--state", &options->state, "folder of running containers");
+  set.Option("--listen", &options->listen, "address of the API");
+  set.Flag("--debug", &options->debug, "log more");
+  set.Flag("-v,--version", &version, "print the version");
+  const auto outcome = set.Parse(arguments);
+  if (!outcome.ok() || !set.words().empty()) {
+    const std::string error = outcome.ok() ? fmt::format("unexpected argument: {}", set.word(0))
+                                           : MessageOf(outcome.status());
+    fmt::print(stderr, "ocid: {}\nSee 'ocid --help'.\n", error);
+    return 1;
+  }
+  if (*outcome != OptionSet::Outcome::kGo) {
+    fmt::print("Usage:  ocid [OPTIONS]\n\nThe container daemon of ocirun\n\nOptions:\n{}",
+               set.OptionsText());
+    return 0;
+  }
+  if (!version) return std::nullopt;
+  fmt::print("ocid version {}\n", kVersion);
+  return 0;
+}
+
 }  // namespace
 }  // namespace ocirun
 
 int main(int argc, char** argv) {
   mallopt(M_ARENA_MAX, ocirun::kArenas);
-  ocirun::Options options;
-  CLI::App app("ocid, the container daemon of ocirun");
-  app.set_version_flag("--version", fmt::format("ocid version {}", ocirun::kVersion));
-  app.add_option("--config", options.config, "configuration file")->capture_default_str();
-  app.add_option("--root", options.root, "folder of images and containers")->capture_default_str();
-  app.add_option("--state", options.state, "folder of running containers")->capture_default_str();
-  app.add_option("--listen", options.listen, "address of the API")->capture_default_str();
-  app.add_flag("--debug", options.debug, "log more");
-  CLI11_PARSE(app, argc, argv);
+  ocirun::Settings options;
+  if (const auto code = ocirun::ParseArguments({argv + 1, argv + argc}, &options)) return *code;
   // Names in layers are bytes: libarchive converts them by the locale.
   setlocale(LC_CTYPE, "C.UTF-8");
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ocid"));

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The command line of runc: one file a command. A command registers its options on `app` and sets
-// `*run` to what it does; main parses, protects the program and calls it.
+// The command line of runc: one file a command. main finds the command that was asked for, lets it
+// describe its options, parses, protects the program and runs it.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
+#include <limits>
 #include <string>
 
+#include "base/option_set.h"
 #include "base/status.h"
 #include "ocirun/container/state.h"
 
@@ -24,29 +25,39 @@ struct Global {
   [[nodiscard]] container::Store store() const { return container::Store(root); }
 };
 
-// Returns the program's exit status.
-using Action = std::function<StatusOr<int>(const Global&)>;
+// A command that was asked for, once its options are known.
+class CliCommand : public OptionSet {
+ public:
+  // The first word of nearly every command.
+  [[nodiscard]] const std::string& container_id() const { return word(0); }
 
-void AddCreate(CLI::App* app, Action* run);
-void AddRun(CLI::App* app, Action* run);
-void AddStart(CLI::App* app, Action* run);
-void AddState(CLI::App* app, Action* run);
-void AddKill(CLI::App* app, Action* run);
-void AddDelete(CLI::App* app, Action* run);
-void AddExec(CLI::App* app, Action* run);
-void AddList(CLI::App* app, Action* run);
-void AddPs(CLI::App* app, Action* run);
-void AddSpec(CLI::App* app, Action* run);
-void AddUpdate(CLI::App* app, Action* run);
-void AddEvents(CLI::App* app, Action* run);
-void AddFeatures(CLI::App* app, Action* run);
-void AddPause(CLI::App* app, Action* run);
-void AddResume(CLI::App* app, Action* run);
-void AddCheckpoint(CLI::App* app, Action* run);
-void AddRestore(CLI::App* app, Action* run);
+  // Returns the program's exit status.
+  std::function<StatusOr<int>(const Global&)> run;
+};
+
+// Adds the command's options and says what it does. The command outlives what is set.
+using Describer = void(CliCommand* command);
+
+Describer DescribeCreate, DescribeRun, DescribeStart, DescribeState, DescribeKill, DescribeDelete,
+    DescribeExec, DescribeList, DescribePs, DescribeSpec, DescribeUpdate, DescribeEvents,
+    DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore;
+
+constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
+
+// What is known of a command without describing it.
+struct CommandInfo {
+  const char* name;
+  const char* words;  // for the usage line
+  size_t least_words, most_words;
+  const char* about;
+  Describer* describe;
+};
 
 // The absolute path of a bundle; empty: the current folder.
 StatusOr<std::string> BundleFolder(const std::string& path);
+
+// Adds --preserve-fds.
+void AddPreserveFds(CliCommand* command, int* count);
 
 // Writes all of `text` to stdout.
 Status Print(std::string_view text);

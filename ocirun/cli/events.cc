@@ -207,24 +207,17 @@ StatusOr<int> Events(const Global& global, const std::string& id, bool stats,
 
 }  // namespace
 
-void AddEvents(CLI::App* app, Action* run) {
+void DescribeEvents(CliCommand* command) {
   struct Flags {
-    std::string id, interval = "5s";
+    std::string interval = "5s";
     bool stats = false;
   };
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = app->add_subcommand(
-      "events",
-      "display container events such as OOM notifications, cpu, memory, and IO usage "
-      "statistics");
-  command->add_option("--interval", flags->interval, "set the stats collection interval");
-  command->add_flag("--stats", flags->stats, "display the container's stats then exit");
-  command->add_option("container-id", flags->id, "name of the instance")->required();
-  command->callback([flags, run] {
-    *run = [flags](const Global& global) {
-      return Events(global, flags->id, flags->stats, flags->interval);
-    };
-  });
+  command->Option("--interval", &flags->interval, "set the stats collection interval");
+  command->Flag("--stats", &flags->stats, "display the container's stats then exit");
+  command->run = [flags, command](const Global& global) {
+    return Events(global, command->container_id(), flags->stats, flags->interval);
+  };
 }
 
 }  // namespace ocirun::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <charconv>
+#include <limits>
 #include <memory>
 
 #include "base/file.h"
@@ -13,7 +14,7 @@ namespace {
 
 struct ExecFlags {
   container::ExecOptions options;
-  std::string id, process_file, cwd, user, apparmor, process_label;
+  std::string process_file, cwd, user, apparmor, process_label;
   std::vector<std::string> env, caps, args, cgroups;
   std::vector<gid_t> groups;
   bool tty = false, detach = false, no_new_privs = false;
@@ -89,10 +90,10 @@ Status ReadSubCgroups(const std::vector<std::string>& texts,
   return absl::OkStatus();
 }
 
-StatusOr<int> Exec(const Global& global, ExecFlags flags) {
+StatusOr<int> Exec(const Global& global, const std::string& id, ExecFlags flags) {
   const container::Store store = global.store();
   RETURN_IF_ERROR(ReadSubCgroups(flags.cgroups, &flags.options.sub_cgroups));
-  ASSIGN_OR_RETURN(const container::StoredContainer container, store.LoadWithSpec(flags.id));
+  ASSIGN_OR_RETURN(const container::StoredContainer container, store.LoadWithSpec(id));
   ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(container.spec, flags));
   if (!flags.detach) return ExecInForeground(store, container, flags.options);
   RETURN_IF_ERROR(container::Exec(store, container, flags.options).status());
@@ -101,52 +102,48 @@ StatusOr<int> Exec(const Global& global, ExecFlags flags) {
 
 }  // namespace
 
-void AddExec(CLI::App* app, Action* run) {
+void DescribeExec(CliCommand* command) {
   auto flags = std::make_shared<ExecFlags>();
-  CLI::App* command = app->add_subcommand("exec", "execute new process inside the container");
-  command->add_option("--console-socket", flags->options.console_socket,
-                      "path to an AF_UNIX socket which will receive the console's master");
-  command->add_option("--cwd", flags->cwd, "current working directory in the container");
-  command->add_option("-e,--env", flags->env, "set environment variables")->allow_extra_args(false);
-  command->add_flag("-t,--tty", flags->tty, "allocate a pseudo-TTY");
-  command->add_option("-u,--user", flags->user, "UID (format: <uid>[:<gid>])");
-  command->add_option("-g,--additional-gids", flags->groups, "additional gids")
-      ->allow_extra_args(false);
-  command->add_option("-p,--process", flags->process_file, "path to the process.json");
-  command->add_flag("-d,--detach", flags->detach, "detach from the container's process");
-  command->add_option("--pid-file", flags->options.pid_file,
-                      "specify the file to write the process id to");
-  command->add_option("--pidfd-socket", flags->options.pidfd_socket,
-                      "path to an AF_UNIX socket which will receive a file descriptor referencing "
-                      "the exec process");
-  command->add_option("--process-label", flags->process_label,
-                      "set the asm process label for the process commonly used with selinux");
-  command->add_option("--apparmor", flags->apparmor, "set the apparmor profile for the process");
-  command
-      ->add_option(
-          "--cgroup", flags->cgroups,
-          "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>")
-      ->allow_extra_args(false);
-  command->add_flag("--no-new-privs", flags->no_new_privs,
-                    "set the no new privileges value for the process");
-  command
-      ->add_option("-c,--cap", flags->caps, "add a capability to the bounding set for the process")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--preserve-fds", flags->options.preserve_fds,
-                   "pass N additional file descriptors to the container")
-      ->check(CLI::Range(0, 1000));
-  command->add_flag("--ignore-paused", flags->options.ignore_paused,
-                    "allow exec in a paused container");
-  command->add_option("container-id", flags->id, "name of the instance")->required();
-  command->prefix_command();
-  command->callback([flags, run, command] {
-    // What stands behind the id is the command's, options and all.
-    const std::vector<std::string> rest = command->remaining();
-    flags->args.insert(flags->args.end(), rest.begin(), rest.end());
-    if (!flags->args.empty() && flags->args.front() == "--") flags->args.erase(flags->args.begin());
-    *run = [flags](const Global& global) { return Exec(global, *flags); };
-  });
+  command->Option("--console-socket", &flags->options.console_socket,
+                  "path to an AF_UNIX socket which will receive the console's master");
+  command->Option("--cwd", &flags->cwd, "current working directory in the container");
+  command->List("-e,--env", &flags->env, "set environment variables");
+  command->Flag("-t,--tty", &flags->tty, "allocate a pseudo-TTY");
+  command->Option("-u,--user", &flags->user, "UID (format: <uid>[:<gid>])");
+  const auto add_group = [flags](const std::string& value) -> Status {
+    ASSIGN_OR_RETURN(const int64_t gid, ParseInt(value));
+    if (gid < 0 || gid > std::numeric_limits<gid_t>::max())
+      return InvalidArgument("must be a number of a group");
+    flags->groups.push_back(static_cast<gid_t>(gid));
+    return absl::OkStatus();
+  };
+  command->Parsed("-g,--additional-gids", "gid", add_group, "additional gids");
+  command->Option("-p,--process", &flags->process_file, "path to the process.json");
+  command->Flag("-d,--detach", &flags->detach, "detach from the container's process");
+  command->Option("--pid-file", &flags->options.pid_file,
+                  "specify the file to write the process id to");
+  command->Option("--pidfd-socket", &flags->options.pidfd_socket,
+                  "path to an AF_UNIX socket which will receive a file descriptor referencing "
+                  "the exec process");
+  command->Option("--process-label", &flags->process_label,
+                  "set the asm process label for the process commonly used with selinux");
+  command->Option("--apparmor", &flags->apparmor, "set the apparmor profile for the process");
+  command->List("--cgroup", &flags->cgroups,
+                "run the process in an (existing) sub-cgroup(s). Format is "
+                "[<controller>:]<cgroup>");
+  command->Flag("--no-new-privs", &flags->no_new_privs,
+                "set the no new privileges value for the process");
+  command->List("-c,--cap", &flags->caps, "add a capability to the bounding set for the process");
+  AddPreserveFds(command, &flags->options.preserve_fds);
+  command->Flag("--ignore-paused", &flags->options.ignore_paused,
+                "allow exec in a paused container");
+  command->StopAtFirstWord();  // what follows the id is the process's
+  command->run = [flags, command](const Global& global) {
+    auto from = command->words().begin() + 1;
+    if (from != command->words().end() && *from == "--") ++from;
+    flags->args.assign(from, command->words().end());
+    return Exec(global, command->container_id(), *flags);
+  };
 }
 
 }  // namespace ocirun::cli

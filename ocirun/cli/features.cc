@@ -77,14 +77,11 @@ std::string Features() {
 
 }  // namespace
 
-void AddFeatures(CLI::App* app, Action* run) {
-  CLI::App* command = app->add_subcommand("features", "show the enabled features");
-  command->callback([run] {
-    *run = [](const Global&) -> StatusOr<int> {
-      RETURN_IF_ERROR(Print(Features()));
-      return 0;
-    };
-  });
+void DescribeFeatures(CliCommand* command) {
+  command->run = [](const Global&) -> StatusOr<int> {
+    RETURN_IF_ERROR(Print(Features()));
+    return 0;
+  };
 }
 
 }  // namespace ocirun::cli

@@ -14,7 +14,6 @@ struct Line {
 };
 
 std::string Section(const std::string& title, const std::vector<Line>& lines) {
-  if (lines.empty()) return {};
   size_t width = 0;
   for (const Line& line : lines) width = std::max(width, line.name.size());
   std::string out = "\n" + title + ":\n";
@@ -23,40 +22,40 @@ std::string Section(const std::string& title, const std::vector<Line>& lines) {
 }
 
 // "--bundle value, -b value"
-std::string OptionName(const CLI::Option& option) {
-  std::vector<std::string> names;
-  for (const std::string& name : option.get_lnames()) names.push_back("--" + name);
-  for (const std::string& name : option.get_snames()) names.push_back("-" + name);
-  std::string out;
-  for (const std::string& name : names)
-    out += (out.empty() ? "" : ", ") + name + (option.get_expected_max() > 0 ? " value" : "");
+std::string OptionName(const OptionSet::Spec& spec) {
+  const char* value = spec.type.empty() ? "" : " value";
+  std::string out = "--" + spec.names[0] + value;
+  if (spec.letter != 0) out += fmt::format(", -{}{}", spec.letter, value);
   return out;
+}
+
+std::vector<Line> OptionLines(const OptionSet& options) {
+  std::vector<Line> lines = {{"--help, -h", "show help"}};
+  for (const auto& spec : options.specs()) lines.push_back({OptionName(*spec), spec->help});
+  return lines;
 }
 
 }  // namespace
 
-std::string HelpFormatter::make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const {
-  const bool top = app->get_parent() == nullptr;
-  const std::string name = top ? app->get_name() : "ocirun " + app->get_name();
-  std::vector<Line> options, commands;
-  std::string positionals;
-  for (const CLI::Option* option : app->get_options()) {
-    if (option->get_positional()) {
-      positionals += option->get_required() ? fmt::format(" <{}>", option->get_name())
-                                            : fmt::format(" [{}]", option->get_name());
-    } else {
-      options.push_back({OptionName(*option), option->get_description()});
-    }
-  }
-  for (const CLI::App* command : app->get_subcommands({}))
-    commands.push_back({command->get_name(), command->get_description()});
-  std::string out = fmt::format("NAME:\n   {} - {}\n\nUSAGE:\n   {}{} [options]{}{}\n", name,
-                                app->get_description(), name, top ? " [global options]" : "",
-                                positionals, app->get_prefix_command() ? " [argument...]" : "");
-  if (top) out.replace(out.find(" [options]"), std::string(" [options]").size(), " command");
-  out += Section("COMMANDS", commands);
-  out += Section(top ? "GLOBAL OPTIONS" : "OPTIONS", options);
-  return out;
+std::string UsageLine(const CommandInfo& info) {
+  return fmt::format("ocirun {} [options]{}{}", info.name, *info.words == '\0' ? "" : " ",
+                     info.words);
+}
+
+std::string ProgramHelp(const OptionSet& global, std::span<const CommandInfo> commands) {
+  std::vector<Line> lines;
+  for (const CommandInfo& info : commands) lines.push_back({info.name, info.about});
+  return "NAME:\n"
+         "   ocirun - Open Container Initiative runtime: creates and runs containers from OCI "
+         "bundles\n\n"
+         "USAGE:\n   ocirun [global options] command [options] [arguments...]\n" +
+         Section("COMMANDS", lines) + Section("GLOBAL OPTIONS", OptionLines(global));
+}
+
+std::string CommandHelp(const CommandInfo& info, const OptionSet& options) {
+  return fmt::format("NAME:\n   ocirun {} - {}\n\nUSAGE:\n   {}\n", info.name, info.about,
+                     UsageLine(info)) +
+         Section("OPTIONS", OptionLines(options));
 }
 
 }  // namespace ocirun::cli

@@ -9,24 +9,54 @@
 namespace ocirun::cli {
 namespace {
 
-std::string VersionText() {
-  return fmt::format("ocirun version {}\ncommit: {}\nspec: {}", kVersion, kCommit, oci::kVersion);
+constexpr const char* kId = "<container-id>";
+
+constexpr CommandInfo kCommands[] = {
+    {"create", kId, 1, 1, "create a container", DescribeCreate},
+    {"run", kId, 1, 1, "create and run a container", DescribeRun},
+    {"start", kId, 1, 1, "executes the user defined process in a created container", DescribeStart},
+    {"state", kId, 1, 1, "output the state of a container", DescribeState},
+    {"kill", "<container-id> [signal]", 1, 2,
+     "send the specified signal (default: SIGTERM) to the container", DescribeKill},
+    {"delete", kId, 1, 1, "delete any resources held by the container", DescribeDelete},
+    {"exec", "<container-id> [argument...]", 1, kAnyNumber,
+     "execute new process inside the container", DescribeExec},
+    {"list", "", 0, 0, "lists containers started by ocirun", DescribeList},
+    {"ps", "<container-id> [ps option...]", 1, kAnyNumber,
+     "displays the processes running inside a container", DescribePs},
+    {"spec", "", 0, 0, "create a new specification file", DescribeSpec},
+    {"pause", kId, 1, 1, "pause suspends all processes inside the container", DescribePause},
+    {"resume", kId, 1, 1, "resumes all processes that have been previously paused", DescribeResume},
+    {"update", kId, 1, 1, "update container resource constraints", DescribeUpdate},
+    {"events", kId, 1, 1,
+     "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
+     DescribeEvents},
+    {"features", "", 0, 0, "show the enabled features", DescribeFeatures},
+    {"checkpoint", kId, 1, 1, "checkpoint a running container", DescribeCheckpoint},
+    {"restore", kId, 1, 1, "restore a container from a previous checkpoint", DescribeRestore}};
+
+StatusOr<const CommandInfo*> FindCommand(std::string_view name) {
+  for (const CommandInfo& info : kCommands) {
+    if (info.name == name) return &info;
+  }
+  return InvalidArgument("No help topic for '{}'", name);
 }
 
-void AddGlobal(CLI::App* app, Global* global) {
-  app->add_option(
-      "--root", global->root,
+void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
+  options->Option(
+      "--root", &global->root,
       "root directory for storage of container state (this should be located in tmpfs)");
-  app->add_option("--log", global->log, "set the log file to write ocirun logs to");
-  app->add_option("--log-format", global->log_format, "set the log format ('text' or 'json')")
-      ->check(CLI::IsMember({"text", "json"}));
-  app->add_option("--log-level", global->log_level, "the least that is logged")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
-  app->add_flag("--debug", global->debug, "enable debug logging");
-  app->add_flag("--systemd-cgroup", global->systemd_cgroup, "enable systemd cgroup support");
-  app->add_option("--rootless", global->rootless, "ignore cgroup permission errors")
-      ->check(CLI::IsMember({"auto", "true", "false"}));
-  app->set_version_flag("--version,-v", VersionText());
+  options->Option("--log", &global->log, "set the log file to write ocirun logs to");
+  options->Choice("--log-format", &global->log_format, {"text", "json"},
+                  "set the log format ('text' or 'json')");
+  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "error"},
+                  "the least that is logged");
+  options->Flag("--debug", &global->debug, "enable debug logging");
+  options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
+  options->Choice("--rootless", &global->rootless, {"auto", "true", "false"},
+                  "ignore cgroup permission errors");
+  options->Flag("-v,--version", version, "print the version");
+  options->StopAtFirstWord();
 }
 
 LogLevel LevelOf(const Global& global) {
@@ -41,85 +71,82 @@ Status CheckGlobal(const Global& global) {
   return absl::OkStatus();
 }
 
-// The first word that is neither a global option nor its value; none when help is asked for first.
-std::string CommandWord(const CLI::App& app, int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "-h" || word == "--help") return {};
-    if (word.empty() || word[0] != '-') return word;
-    const CLI::Option* option = app.get_option_no_throw(word);
-    if (option != nullptr && option->get_expected_max() > 0) ++i;  // not in the form --root=DIR
-  }
-  return {};
+Status CheckWords(const CommandInfo& info, const CliCommand& command) {
+  const size_t count = command.words().size();
+  if (count >= info.least_words && count <= info.most_words) return absl::OkStatus();
+  const bool few = count < info.least_words;
+  const size_t bound = few ? info.least_words : info.most_words;
+  const char* how = info.least_words == info.most_words ? "exactly"
+                    : few                               ? "a minimum of"
+                                                        : "a maximum of";
+  return InvalidArgument("\"{}\" requires {} {} argument(s): {}", info.name, how, bound,
+                         UsageLine(info));
 }
 
-constexpr struct {
-  std::string_view name;
-  void (*add)(CLI::App*, Action*);
-} kCommands[] = {{"create", AddCreate},
-                 {"run", AddRun},
-                 {"start", AddStart},
-                 {"state", AddState},
-                 {"kill", AddKill},
-                 {"delete", AddDelete},
-                 {"exec", AddExec},
-                 {"list", AddList},
-                 {"ps", AddPs},
-                 {"spec", AddSpec},
-                 {"pause", AddPause},
-                 {"resume", AddResume},
-                 {"update", AddUpdate},
-                 {"events", AddEvents},
-                 {"features", AddFeatures},
-                 {"checkpoint", AddCheckpoint},
-                 {"restore", AddRestore}};
+Status ShowHelp(const OptionSet& global, const std::vector<std::string>& topic) {
+  if (topic.empty()) return Print(ProgramHelp(global, kCommands));
+  ASSIGN_OR_RETURN(const CommandInfo* info, FindCommand(topic[0]));
+  CliCommand command;
+  info->describe(&command);
+  return Print(CommandHelp(*info, command));
+}
 
-// Adds the command that was asked for, or all of them when none was: only a help text speaks of the
-// others, and to describe them all takes longer than many a command. False: there is no such
-// command.
-bool AddCommands(CLI::App* app, const std::string& word, Action* action) {
-  bool found = word.empty();
-  for (const auto& command : kCommands) {
-    if (!word.empty() && command.name != word) continue;
-    command.add(app, action);
-    found = true;
+StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
+                            const std::vector<std::string>& arguments, char** argv) {
+  CliCommand command;
+  info.describe(&command);
+  const auto outcome = command.Parse(arguments);
+  if (!outcome.ok()) return Annotate(outcome.status(), info.name);
+  if (*outcome != OptionSet::Outcome::kGo) {
+    RETURN_IF_ERROR(Print(CommandHelp(info, command)));
+    return 0;
   }
-  return found;
+  RETURN_IF_ERROR(CheckWords(info, command));
+  RETURN_IF_ERROR(CheckGlobal(global));
+  // Processes of these commands are seen from inside the container.
+  const std::string_view name = info.name;
+  if (name == "create" || name == "run" || name == "exec")
+    RETURN_IF_ERROR(linux_::ProtectSelf(argv));
+  return command.run(global);
+}
+
+StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv) {
+  Global global;
+  global.root = DefaultRoot();
+  bool version = false;
+  OptionSet options;
+  DescribeGlobal(&options, &global, &version);
+  ASSIGN_OR_RETURN(const OptionSet::Outcome outcome, options.Parse(arguments));
+  std::vector<std::string> words = options.words();
+  if (version) {
+    RETURN_IF_ERROR(Print(fmt::format("ocirun version {}\ncommit: {}\nspec: {}\n", kVersion,
+                                      kCommit, oci::kVersion)));
+    return 0;
+  }
+  const bool help = words.empty() || words[0] == "help" || words[0] == "h";
+  if (outcome != OptionSet::Outcome::kGo || help) {
+    if (!words.empty()) words.erase(words.begin());
+    RETURN_IF_ERROR(ShowHelp(options, words));
+    return 0;
+  }
+  RETURN_IF_ERROR(
+      OpenLog({.file = global.log,
+               .format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
+               .level = LevelOf(global)}));
+  ASSIGN_OR_RETURN(const CommandInfo* info, FindCommand(words[0]));
+  words.erase(words.begin());
+  const StatusOr<int> result = RunCliCommand(*info, global, words, argv);
+  if (result.ok() || std::string_view(info->name) != "exec") return result;
+  // As runc: 255 when exec fails, 1 for the others.
+  ReportError(result.status());
+  return 255;
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Open Container Initiative runtime: creates and runs containers from OCI bundles",
-               "ocirun");
-  app.formatter(std::make_shared<HelpFormatter>());
-  Global global;
-  global.root = DefaultRoot();
-  Action action;
-  AddGlobal(&app, &global);
-  app.require_subcommand(1);
-  const std::string word = CommandWord(app, argc, argv);
-  if (!AddCommands(&app, word, &action)) {
-    ReportError(InvalidArgument("No help topic for '{}'", word));
-    return 1;
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 1;  // 0: help or version was asked for
-  }
-
-  Status status =
-      OpenLog({.file = global.log,
-               .format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
-               .level = LevelOf(global)});
-  if (status.ok()) status = CheckGlobal(global);
-  // Processes of these commands are seen from inside the container.
-  const bool enters = word == "create" || word == "run" || word == "exec";
-  if (status.ok() && enters) status = linux_::ProtectSelf(argv);
-  StatusOr<int> result = status.ok() ? action(global) : StatusOr<int>(status);
+  const StatusOr<int> result = RunProgram({argv + 1, argv + argc}, argv);
   if (result.ok()) return *result;
   ReportError(result.status());
-  // As runc: 255 when exec fails, 1 for the others.
-  return word == "exec" ? 255 : 1;
+  return 1;
 }
 
 }  // namespace

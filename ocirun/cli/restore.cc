@@ -10,7 +10,7 @@
 
 namespace ocirun::cli {
 
-void AddRestore(CLI::App* app, Action* run) {
+void DescribeRestore(CliCommand* command) {
   struct Flags {
     container::CreateOptions create;
     container::CriuOptions criu;
@@ -18,43 +18,38 @@ void AddRestore(CLI::App* app, Action* run) {
   };
   auto flags = std::make_shared<Flags>();
   container::CreateOptions* o = &flags->create;
-  CLI::App* command =
-      app->add_subcommand("restore", "restore a container from a previous checkpoint");
   AddCriuFlags(command, &flags->criu);
-  command->add_option(
-      "-b,--bundle", o->bundle,
-      "path to the root of the bundle directory, defaults to the current directory");
-  command->add_option("--console-socket", o->console_socket,
-                      "path to an AF_UNIX socket which will receive the console's master");
-  command->add_option("--pid-file", o->pid_file, "specify the file to write the process id to");
-  command->add_flag("--tcp-close", flags->criu.tcp_close, "close tcp connections of the image");
-  command->add_option("--lsm-profile", flags->criu.lsm_profile,
-                      "LSM profile to be used, in the form of TYPE:NAME");
-  command->add_option("--lsm-mount-context", flags->criu.lsm_mount_context,
-                      "LSM mount context to be used");
-  command->add_flag("-d,--detach", flags->detach, "detach from the container's process");
-  command->add_flag("--keep", flags->keep, "do not delete the container after it exits");
-  command->add_flag("--no-subreaper", flags->no_subreaper, "disable the use of the subreaper");
+  command->Option("-b,--bundle", &o->bundle,
+                  "path to the root of the bundle directory, defaults to the current directory");
+  command->Option("--console-socket", &o->console_socket,
+                  "path to an AF_UNIX socket which will receive the console's master");
+  command->Option("--pid-file", &o->pid_file, "specify the file to write the process id to");
+  command->Flag("--tcp-close", &flags->criu.tcp_close, "close tcp connections of the image");
+  command->Option("--lsm-profile", &flags->criu.lsm_profile,
+                  "LSM profile to be used, in the form of TYPE:NAME");
+  command->Option("--lsm-mount-context", &flags->criu.lsm_mount_context,
+                  "LSM mount context to be used");
+  command->Flag("-d,--detach", &flags->detach, "detach from the container's process");
+  command->Flag("--keep", &flags->keep, "do not delete the container after it exits");
+  command->Flag("--no-subreaper", &flags->no_subreaper, "disable the use of the subreaper");
   // How the root is entered is in the image; shims pass what they passed to create.
-  command->add_flag("--no-pivot", flags->no_pivot, "without effect: criu enters the root its way");
-  command->add_option("container-id", o->id, "name of the instance")->required();
-  command->callback([flags, run] {
-    *run = [flags](const Global& global) -> StatusOr<int> {
-      WarnRootless("restore");
-      flags->create.systemd_cgroup = global.systemd_cgroup;
-      ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
-      const container::Store store = global.store();
-      if (flags->detach) {
-        ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create.bundle));
-        RETURN_IF_ERROR(
-            container::Restore(store, flags->create, std::move(bundle), flags->criu).status());
-        return 0;
-      }
-      if (!flags->no_subreaper && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-        return SysError(errno, "prctl PR_SET_CHILD_SUBREAPER");
-      return RestoreInForeground(store, flags->create, flags->criu, flags->keep);
-    };
-  });
+  command->Flag("--no-pivot", &flags->no_pivot, "without effect: criu enters the root its way");
+  command->run = [flags, command](const Global& global) -> StatusOr<int> {
+    WarnRootless("restore");
+    flags->create.id = command->container_id();
+    flags->create.systemd_cgroup = global.systemd_cgroup;
+    ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
+    const container::Store store = global.store();
+    if (flags->detach) {
+      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create.bundle));
+      RETURN_IF_ERROR(
+          container::Restore(store, flags->create, std::move(bundle), flags->criu).status());
+      return 0;
+    }
+    if (!flags->no_subreaper && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+      return SysError(errno, "prctl PR_SET_CHILD_SUBREAPER");
+    return RestoreInForeground(store, flags->create, flags->criu, flags->keep);
+  };
 }
 
 }  // namespace ocirun::cli

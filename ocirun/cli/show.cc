@@ -132,6 +132,10 @@ StatusOr<int> Ps(const Global& global, const std::string& id, const std::string&
   return 0;
 }
 
+void AddFormat(CliCommand* command, std::string* format) {
+  command->Choice("-f,--format", format, {"table", "json"}, "select one of: table or json");
+}
+
 }  // namespace
 
 std::string DefaultRoot() {
@@ -148,52 +152,36 @@ Status Print(std::string_view text) {
   return status;
 }
 
-void AddState(CLI::App* app, Action* run) {
-  auto id = std::make_shared<std::string>();
-  CLI::App* command = app->add_subcommand("state", "output the state of a container");
-  command->add_option("container-id", *id, "name of the instance")->required();
-  command->callback([id, run] {
-    *run = [id](const Global& global) -> StatusOr<int> {
-      const container::Store store = global.store();
-      ASSIGN_OR_RETURN(const Record record, store.Load(*id));
-      RETURN_IF_ERROR(Print(Describe(store, record).dump(2)));
-      return 0;
-    };
-  });
+void DescribeState(CliCommand* command) {
+  command->run = [command](const Global& global) -> StatusOr<int> {
+    const container::Store store = global.store();
+    ASSIGN_OR_RETURN(const Record record, store.Load(command->container_id()));
+    RETURN_IF_ERROR(Print(Describe(store, record).dump(2)));
+    return 0;
+  };
 }
 
-void AddList(CLI::App* app, Action* run) {
+void DescribeList(CliCommand* command) {
   struct Flags {
     std::string format = "table";
     bool quiet = false;
   };
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = app->add_subcommand("list", "lists containers started by ocirun");
-  command->add_option("-f,--format", flags->format, "select one of: table or json")
-      ->check(CLI::IsMember({"table", "json"}));
-  command->add_flag("-q,--quiet", flags->quiet, "display only container IDs");
-  command->callback([flags, run] {
-    *run = [flags](const Global& global) { return List(global, flags->format, flags->quiet); };
-  });
+  AddFormat(command, &flags->format);
+  command->Flag("-q,--quiet", &flags->quiet, "display only container IDs");
+  command->run = [flags](const Global& global) {
+    return List(global, flags->format, flags->quiet);
+  };
 }
 
-void AddPs(CLI::App* app, Action* run) {
-  struct Flags {
-    std::string format = "table", id;
+void DescribePs(CliCommand* command) {
+  auto format = std::make_shared<std::string>("table");
+  AddFormat(command, format.get());
+  command->StopAtFirstWord();  // what follows is ps's own
+  command->run = [format, command](const Global& global) {
+    const auto& words = command->words();
+    return Ps(global, command->container_id(), *format, {words.begin() + 1, words.end()});
   };
-  auto flags = std::make_shared<Flags>();
-  CLI::App* command =
-      app->add_subcommand("ps", "displays the processes running inside a container");
-  command->add_option("-f,--format", flags->format, "select one of: table or json")
-      ->check(CLI::IsMember({"table", "json"}));
-  command->add_option("container-id", flags->id, "name of the instance")->required();
-  command->prefix_command();
-  command->callback([flags, run, command] {
-    const std::vector<std::string> rest = command->remaining();
-    *run = [flags, rest](const Global& global) {
-      return Ps(global, flags->id, flags->format, rest);
-    };
-  });
 }
 
 }  // namespace ocirun::cli

@@ -108,27 +108,24 @@ std::string DefaultSpec(bool rootless) {
 
 }  // namespace
 
-void AddSpec(CLI::App* app, Action* run) {
+void DescribeSpec(CliCommand* command) {
   struct Flags {
     std::string bundle = ".";
     bool rootless = false;
   };
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = app->add_subcommand("spec", "create a new specification file");
-  command->add_option("-b,--bundle", flags->bundle, "path to the root of the bundle directory");
-  command->add_flag("--rootless", flags->rootless,
-                    "generate a configuration for a rootless container");
-  command->callback([flags, run] {
-    *run = [flags](const Global&) -> StatusOr<int> {
-      const std::string path = flags->bundle + "/config.json";
-      auto file = sys::Open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
-      if (ErrnoOf(file.status()) == EEXIST)
-        return Error(StatusCode::kAlreadyExists, "file {} exists. Remove it first", "config.json");
-      if (!file.ok()) return file.status();
-      RETURN_IF_ERROR(sys::WriteAll(*file, DefaultSpec(flags->rootless)));
-      return 0;
-    };
-  });
+  command->Option("-b,--bundle", &flags->bundle, "path to the root of the bundle directory");
+  command->Flag("--rootless", &flags->rootless,
+                "generate a configuration for a rootless container");
+  command->run = [flags](const Global&) -> StatusOr<int> {
+    const std::string path = flags->bundle + "/config.json";
+    auto file = sys::Open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (ErrnoOf(file.status()) == EEXIST)
+      return Error(StatusCode::kAlreadyExists, "file {} exists. Remove it first", "config.json");
+    if (!file.ok()) return file.status();
+    RETURN_IF_ERROR(sys::WriteAll(*file, DefaultSpec(flags->rootless)));
+    return 0;
+  };
 }
 
 }  // namespace ocirun::cli

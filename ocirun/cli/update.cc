@@ -46,7 +46,7 @@ StatusOr<Number> ParseNumber(std::string_view option, const std::string& text) {
 }
 
 struct Flags {
-  std::string id, resources_file;
+  std::string resources_file;
   // As they were typed; what was not given stays empty.
   std::string blkio_weight, cpu_period, cpu_quota, cpu_burst, cpu_share, cpu_rt_period,
       cpu_rt_runtime, cpuset_cpus, cpuset_mems, kernel_memory, kernel_memory_tcp, memory, cpu_idle,
@@ -94,7 +94,7 @@ StatusOr<std::string> ReadInput(const std::string& file) {
   return ReadFile("/dev/stdin");
 }
 
-StatusOr<int> Update(const Global& global, const Flags& flags) {
+StatusOr<int> Update(const Global& global, const std::string& id, const Flags& flags) {
   container::Changes changes;
   if (!flags.resources_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text, ReadInput(flags.resources_file));
@@ -106,15 +106,14 @@ StatusOr<int> Update(const Global& global, const Flags& flags) {
   }
   changes.l3_cache_schema = flags.l3_cache_schema;
   changes.mem_bw_schema = flags.mem_bw_schema;
-  RETURN_IF_ERROR(container::Update(global.store(), flags.id, changes));
+  RETURN_IF_ERROR(container::Update(global.store(), id, changes));
   return 0;
 }
 
 }  // namespace
 
-void AddUpdate(CLI::App* app, Action* run) {
+void DescribeUpdate(CliCommand* command) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = app->add_subcommand("update", "update container resource constraints");
   const struct {
     const char* name;
     std::string* value;
@@ -155,10 +154,10 @@ void AddUpdate(CLI::App* app, Action* run) {
       {"--mem-bw-schema", &flags->mem_bw_schema,
        "The string of Intel RDT/MBA memory bandwidth schema"},
   };
-  for (const auto& option : options) command->add_option(option.name, *option.value, option.help);
-  command->add_option("container-id", flags->id, "name of the instance")->required();
-  command->callback(
-      [flags, run] { *run = [flags](const Global& global) { return Update(global, *flags); }; });
+  for (const auto& option : options) command->Option(option.name, option.value, option.help);
+  command->run = [flags, command](const Global& global) {
+    return Update(global, command->container_id(), *flags);
+  };
 }
 
 }  // namespace ocirun::cli
