@@ -13,7 +13,8 @@ function(ocirun_unit_test library)
   set_target_properties(${library}_test PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
   add_test(NAME unit.${library} COMMAND ${library}_test)
-  set_tests_properties(unit.${library} PROPERTIES TIMEOUT 300)
+  set_tests_properties(unit.${library} PROPERTIES TIMEOUT 300
+    ENVIRONMENT "ASAN_OPTIONS=${OCIRUN_ASAN_OPTIONS}")
 endfunction()
 
 # ocirun_fuzz_target(NAME SOURCE LIBRARY...): a libFuzzer program, built with the preset `fuzz` into
