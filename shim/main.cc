@@ -103,6 +103,10 @@ StatusOr<int> Start(const Flags& flags) {
   Undo remove([&] { IgnoreError(sys::Unlink(path), "undoing"); });
   ASSIGN_OR_RETURN(const pid_t pid, SpawnServer(flags, listener));
   sys::ChildGuard guard(pid);
+  // A caller that has gone does not hear the address, and nobody would know of the server: the
+  // error of the write ends it, where the signal would end us alone. Its own signals are as they
+  // were.
+  ::signal(SIGPIPE, SIG_IGN);
   const std::string address = "unix://" + path;
   RETURN_IF_ERROR(WriteFileAtomic("address", address, 0600));
   RETURN_IF_ERROR(WriteFileAtomic("shim.pid", std::to_string(pid), 0600));

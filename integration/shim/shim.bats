@@ -52,6 +52,12 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   [ ! -e "${ADDRESS#unix://}" ]
 }
 
+@test "a caller that goes before it has the address leaves no shim behind" {
+  (cd "$BUNDLE" && { sleep 0.2; "$OCISHIM" -namespace test -address /none -id box start; } </dev/null 2>"$BUNDLE/said" 3>&- | true)
+  grep -q "Broken pipe" "$BUNDLE/said"
+  ! kill -0 "$(cat "$BUNDLE/shim.pid")" || return 1
+}
+
 @test "a create that fails says why, and the shim can be asked again" {
   edit_config "$BUNDLE" '.process.args = ["/no/such"]'
   ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
