@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -104,6 +105,16 @@ bool IsTaken(const std::pair<uint32_t, uint32_t>& subnet, const std::vector<std:
   });
 }
 
+// Held while a daemon looks for a free subnet and takes it: another one on this network namespace
+// would find the same one free. The lock is on the namespace itself (flock(2) on nsfs).
+StatusOr<UniqueFd> LockNetworkNamespace() {
+  constexpr const char* kNamespace = "/proc/self/ns/net";
+  ASSIGN_OR_RETURN(UniqueFd ns, sys::Open(kNamespace, O_RDONLY));
+  if (sys::RetryEintr([&] { return ::flock(ns.get(), LOCK_EX); }) != 0)
+    return SysError(errno, "flock", kNamespace);
+  return ns;
+}
+
 }  // namespace
 
 StatusOr<std::string> FirstFreeSubnet(const std::vector<std::string>& routes) {
@@ -187,6 +198,7 @@ Status BridgeNetwork::EnsureBridge() {
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
   ASSIGN_OR_RETURN(const bool there, netlink->HasLink(name));
   if (there) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd lock, LockNetworkNamespace());
   RETURN_IF_ERROR(LeaveTakenSubnet(netlink.get()));
   RETURN_IF_ERROR(netlink->AddBridge(name));
   Undo remove([&] { IgnoreError(netlink->DeleteLink(name), "half made"); });
