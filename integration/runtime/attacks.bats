@@ -11,6 +11,8 @@ ATTACK=$OCIRUN_TEST_BIN/attack
 setup_file() {
   make_file_dir
   make_bundle "$FILE_DIR/bundle"
+  # A cgroup of this file's own: others have a box, too, while this runs.
+  edit_config "$FILE_DIR/bundle" '.linux.cgroupsPath = "/ocirun-attacks"'
   cp "$ATTACK" "$FILE_DIR/bundle/rootfs/bin/attack"
 }
 teardown_file() { rm -rf "$FILE_DIR"; }
@@ -490,7 +492,7 @@ END
   edit_config . '.process.args = ["sleep", "1000"]'
   "${R[@]}" run -d box >/dev/null 2>&1 3>&-
   for how in "exec box attack tty" "run other"; do
-    edit_config . '.process.args = ["attack", "tty"]'
+    edit_config . '.process.args = ["attack", "tty"] | .linux.cgroupsPath = "/ocirun-attacks-other"'
     run timeout 60 python3 - "${R[@]}" $how <<'END'
 import os, pty, select, sys
 pid, fd = pty.fork()
@@ -625,9 +627,11 @@ END
 mount --bind "$jail" "$jail"
 for folder in usr proc sys dev "$FILE_DIR" "$OCIRUN_BIN"; do mount --rbind "/\$folder" "$jail/\$folder"; done
 mount --make-rshared /
-before=\$(wc -l </proc/self/mountinfo)
+# Not those of other tests: one goes, here too, with the folder that it is mounted on.
+mounts() { awk -v own="$FILE_DIR" 'index(\$5, own) || \$5 !~ /ocirun-test|netns/ {print \$5}' /proc/self/mountinfo; }
+before=\$(mounts)
 unshare -m --propagation unchanged chroot "$jail" sh "$FILE_DIR/in-jail"
-[ "\$(wc -l </proc/self/mountinfo)" = "\$before" ]
+[ "\$(mounts)" = "\$before" ]
 END
   for option in --keep --no-pivot; do
     run unshare -m env OPTION=$option sh -e "$FILE_DIR/around-jail"
