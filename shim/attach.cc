@@ -54,7 +54,13 @@ AttachServer::AttachServer(Loop* loop, std::string path, UniqueFd listener, Call
 
 AttachServer::~AttachServer() {
   for (const Client& client : clients_) loop_->Forget(client.socket);
+  StopListening();
+}
+
+void AttachServer::StopListening() {
+  if (!listener_) return;
   loop_->Forget(listener_);
+  listener_.Reset();
   IgnoreError(sys::Unlink(path_), "somebody removed the socket before us");
 }
 

@@ -51,6 +51,8 @@ class AttachServer {
   void HoldInput(bool hold);
   // No more output: clients are closed as soon as they have got all, new ones at once.
   void Finish();
+  // The socket's name is free for another; those who are connected stay. Idempotent.
+  void StopListening();
   [[nodiscard]] bool HasClients() const { return !clients_.empty(); }
 
  private:

@@ -51,7 +51,11 @@ class Streams {
   // The streams have ended, and clients have not got all of the output yet. `left` is called when
   // the last of them has, or is gone; it must not destroy the streams at once.
   [[nodiscard]] bool HasSlowClients() const { return ended_ && attach_ && attach_->HasClients(); }
-  void WhenClientsLeft(std::function<void()> left) { on_left_ = std::move(left); }
+  // Nobody else can attach from now on.
+  void WhenClientsLeft(std::function<void()> left) {
+    attach_->StopListening();
+    on_left_ = std::move(left);
+  }
 
  private:
   struct Source {
