@@ -11,7 +11,7 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
-set(OCIRUN_ASAN_OPTIONS handle_sigill=1)  # for every test
+set(OCIRUN_ASAN_OPTIONS handle_sigill=1:malloc_context_size=8)  # for every test
 if(OCIRUN_SANITIZE)
   add_compile_options(-fsanitize=${OCIRUN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   if(OCIRUN_SANITIZE MATCHES "undefined" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -45,5 +45,5 @@ if(OCIRUN_COMMIT STREQUAL "")
   execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD
                   OUTPUT_VARIABLE OCIRUN_COMMIT OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
-configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/version.h)
+configure_file(${CMAKE_SOURCE_DIR}/base/version.cc.in ${CMAKE_BINARY_DIR}/generated/base/version.cc)
 include_directories(${CMAKE_BINARY_DIR}/generated)

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/version.h"
 #include "ctl/commands/commands.h"
-#include "version.h"
 
 namespace ocirun::ctl {
 namespace {

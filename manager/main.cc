@@ -21,10 +21,10 @@
 #include "base/option_set.h"
 #include "base/random.h"
 #include "base/sys/file.h"
+#include "base/version.h"
 #include "manager/api/services.h"
 #include "manager/config.h"
 #include "manager/content/digest.h"
-#include "version.h"
 
 namespace ocirun {
 namespace {

@@ -20,13 +20,13 @@
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
 #include "base/time.h"
+#include "base/version.h"
 #include "containerd/bootstrap.pb.h"
 #include "containerd/task.pb.h"
 #include "shim/flags.h"
 #include "shim/loop.h"
 #include "shim/server.h"
 #include "shim/service.h"
-#include "version.h"
 
 namespace ocirun::shim {
 namespace {

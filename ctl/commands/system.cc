@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/version.h"
 #include "ctl/commands/commands.h"
 #include "ctl/commands/filters.h"
 #include "ctl/output/template.h"
 #include "ctl/output/units.h"
-#include "version.h"
 
 namespace ocirun::ctl {
 namespace {

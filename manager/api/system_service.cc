@@ -7,9 +7,9 @@
 
 #include "base/file.h"
 #include "base/time.h"
+#include "base/version.h"
 #include "manager/api/filters.h"
 #include "manager/api/services.h"
-#include "version.h"
 
 namespace ocirun::api {
 namespace {

@@ -7,13 +7,13 @@
 #include <memory>
 
 #include "base/json.h"
+#include "base/version.h"
 #include "ocirun/cgroup/manager.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/container/lifecycle.h"
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/seccomp.h"
 #include "ocirun/spec/spec.h"
-#include "version.h"
 
 namespace ocirun::cli {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/version.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/help.h"
 #include "ocirun/linux/self_exe.h"
 #include "ocirun/log/log.h"
 #include "ocirun/spec/spec.h"
-#include "version.h"
 
 namespace ocirun::cli {
 namespace {
