@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Attacks on the runtime, by the number under which each became known: docs/security.md says which
+# property each one tries. They are done and not described: what counts is what the host has
+# afterwards, a file of ours that must not be read, moved or written. OCIRUN may name another
+# runtime, one that is known to fall for some of them: that is how these tests are tested.
+# `load ../lib/attacks`.
+
+load ../lib/common
+
+ATTACK=$OCIRUN_TEST_BIN/attack
+
+setup_file() {
+  make_file_dir
+  make_bundle "$FILE_DIR/bundle"
+  # A cgroup of this file's own: others have a box, too, while this runs.
+  edit_config "$FILE_DIR/bundle" ".linux.cgroupsPath = \"/ocirun-$(basename "$BATS_TEST_FILENAME" .bats)\""
+  cp "$ATTACK" "$FILE_DIR/bundle/rootfs/bin/attack"
+}
+teardown_file() { rm -rf "$FILE_DIR"; }
+
+setup() {
+  R=("$OCIRUN" --root "$FILE_DIR/state")
+  OUT=$FILE_DIR/outside
+  rm -rf "$OUT" && mkdir "$OUT"
+  echo secret >"$FILE_DIR/sentinel"
+  cp "$FILE_DIR/bundle/config.json" "$FILE_DIR/saved.json"
+  cp -a "$FILE_DIR/bundle/rootfs" "$FILE_DIR/rootfs.saved"
+  cd "$FILE_DIR/bundle"
+}
+teardown() {
+  [ -z "${RACER:-}" ] || { kill -KILL "$RACER"; wait "$RACER" 2>/dev/null || true; }
+  "${R[@]}" delete -f box
+  rm -rf "$FILE_DIR/bundle/rootfs" "$FILE_DIR/volume" && mv "$FILE_DIR/rootfs.saved" "$FILE_DIR/bundle/rootfs"
+  cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
+}
+
+# inside SCRIPT: runs a shell in the container.
+inside() {
+  edit_config . '.process.args = ["sh", "-c", $script]' --arg script "$1"
+  run timeout 60 "${R[@]}" run box
+}
+
+# refused: it did not start, for a reason that is told; the script of `inside` makes /ran.
+refused() {
+  [ "$status" -ne 0 ] && [ "$status" -ne 124 ] && [ ! -e rootfs/ran ] && [ -n "$output" ]
+}
+
+# race A B: exchanges two names until the test ends.
+race() {
+  "$ATTACK" swap "$1" "$2" 3>&- &
+  RACER=$!
+}
+
+# tries N ... while again: an attack is tried N times, and where a start is slow (with a sanitizer) as
+# often as 8 s allow, but 15 times at the least. TRY is how often it was.
+tries() {
+  TRY=0 TRIES=$1 TRY_UNTIL=$((SECONDS + 8))
+}
+again() {
+  [ $TRY -lt "$TRIES" ] && { [ $TRY -lt 15 ] || [ $SECONDS -lt $TRY_UNTIL ]; } || return 1
+  TRY=$((TRY + 1))
+}
+
+# mount_over DESTINATION [TYPE]: a bind of an empty folder, or a filesystem.
+mount_over() {
+  mkdir -p "$FILE_DIR/empty"
+  edit_config . '.mounts += [if $type == "" then {destination: $d, type: "bind", source: $dir, options: ["bind"]} else {destination: $d, type: $type, source: $type} end]' \
+    --arg d "$1" --arg type "${2:-}" --arg dir "$FILE_DIR/empty"
+}
+
+# dev_of DIR: the folder becomes the container's /dev, with the little that a shell needs.
+dev_of() {
+  edit_config . '.mounts |= (map(select(.destination | startswith("/dev") | not)) + [{destination: "/dev", type: "bind", source: $dir, options: ["bind"]}])' --arg dir "$1"
+}
+
+# with_terminal COMMAND...: runs it on a terminal of its own.
+with_terminal() { run timeout 60 script -qec "$(printf '%q ' "$@")" /dev/null; }

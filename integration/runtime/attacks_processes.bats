@@ -1,0 +1,295 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Attacks through what a process has: programs, descriptors, capabilities, cgroups, keys, and config.json itself.
+load ../lib/attacks
+
+@test "CVE-2019-5736: the runtime's own program can't be written from inside" {
+  before=$(sha256sum "$OCIRUN")
+  edit_config . '.process.args = ["sleep", "1000"] | .process.noNewPrivileges = false | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE","CAP_DAC_OVERRIDE","CAP_SYS_ADMIN"])'
+  printf '#!/proc/self/exe\n' >rootfs/bin/again
+  cat >rootfs/bin/overwrite <<'END'
+#!/bin/sh
+while :; do
+  for p in /proc/[0-9]*; do
+    case $(readlink $p/exe) in
+      *ocirun*|*runc*|*"(deleted)"*)
+        attack exe ${p#/proc/} >>/won
+        (echo pwned >>$p/exe) 2>/dev/null && echo written >>/won
+        ;;
+    esac
+  done
+done
+END
+  chmod +x rootfs/bin/again rootfs/bin/overwrite
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  "${R[@]}" exec -d box overwrite >/dev/null 2>&1 3>&-
+  tries 40
+  while again; do
+    "${R[@]}" exec box again >/dev/null 2>&1 || true
+    "${R[@]}" exec box /proc/self/exe --version >/dev/null 2>&1 || true
+  done
+  [ ! -s rootfs/won ]
+  [ "$(sha256sum "$OCIRUN")" = "$before" ]
+}
+
+@test "CVE-2016-9962: while an exec enters, the container can't reach the host through it" {
+  edit_config . '.process.args = ["sh", "-c", "attack spy $0 >/won", $path] | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE","CAP_DAC_READ_SEARCH"])' --arg path "$FILE_DIR/sentinel"
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  exec 7<"$FILE_DIR" # what a careless caller leaves open
+  tries 100
+  while again; do "${R[@]}" exec box true; done
+  exec 7<&-
+  head -3 rootfs/won
+  [ ! -s rootfs/won ]
+}
+
+@test "CVE-2024-21626: no folder of the host as working folder, and no descriptor of it" {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  exec 7<"$FILE_DIR" 8</
+  for fd in $(seq 3 20); do
+    ln -sfn "/proc/self/fd/$fd" rootfs/work
+    for cwd in "/proc/self/fd/$fd" /work; do
+      run "${R[@]}" exec --cwd "$cwd" box cat sentinel ".$FILE_DIR/sentinel"
+      [[ $output != *secret* ]]
+    done
+  done
+  run "${R[@]}" exec box ls /proc/self/fd
+  exec 7<&- 8<&-
+  [ "$(echo $output)" = "0 1 2 3" ] # 3: ls's own
+  "${R[@]}" delete -f box
+  exec 7<"$FILE_DIR" 8</
+  for fd in $(seq 3 12); do
+    edit_config . '.process.cwd = $cwd' --arg cwd "/proc/self/fd/$fd"
+    inside "cat sentinel .$FILE_DIR/sentinel"
+    [[ $output != *secret* ]]
+  done
+  exec 7<&- 8<&-
+}
+
+@test "CVE-2022-0811: one sysctl does not carry another" {
+  for key in kernel.shm_rmid_forced+kernel.core_pattern net/../kernel/core_pattern \
+    fs.mqueue.msg_max/../../../kernel/core_pattern kernel/core_pattern kernel.core_pattern \
+    net.ipv4.ip_forward=1:kernel.core_pattern; do
+    edit_config . '.linux.sysctl = {($key): "|/bin/false"}' --arg key "$key"
+    inside 'touch /ran'
+    refused
+  done
+  edit_config . '.linux.sysctl = {"net.ipv4.ip_unprivileged_port_start": "1\n2"}'
+  inside 'touch /ran'
+  refused
+  # The host's namespace, by its path or by none.
+  edit_config . '.linux.sysctl = {"net.ipv4.ip_unprivileged_port_start": "7"} | (.linux.namespaces[] | select(.type == "network")).path = "/proc/1/ns/net"'
+  inside 'touch /ran'
+  refused
+  edit_config . '.linux.namespaces |= map(select(.type != "network"))'
+  inside 'touch /ran'
+  refused
+}
+
+@test "CVE-2022-29162: no capability is inheritable or ambient unless config.json says so" {
+  sets='grep -E "^Cap(I|A)" /proc/self/status | cut -f2 | sort -u'
+  for uid in 0 1000; do
+    edit_config . '.process.user = {uid: $uid, gid: $uid} | .process.args = ["sleep", "1000"]' --argjson uid $uid
+    "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+    for extra in "" "--cap CAP_NET_ADMIN"; do
+      # shellcheck disable=SC2086
+      run "${R[@]}" exec $extra box sh -c "$sets"
+      [ "$output" = 0000000000000000 ] || [ "$extra" != "" ]
+      # What `exec --cap` gives an ordinary user must be ambient, and it is that one alone.
+      [[ ${lines[0]} == 0000000000000000 || ${lines[0]} == 0000000000001000 ]]
+    done
+    run "${R[@]}" exec box sh -c "$sets"
+    [ "$output" = 0000000000000000 ]
+    "${R[@]}" delete -f box
+    inside "$sets"
+    [ "$output" = 0000000000000000 ]
+  done
+}
+
+@test "CVE-2023-25809: read-only cgroups are, with a cgroup namespace and without" {
+  cat >rootfs/bin/walk <<'END'
+#!/bin/sh
+find /sys/fs/cgroup -type d 2>/dev/null | while read -r d; do mkdir "$d/made" 2>/dev/null && echo "made $d/made"; done
+for f in $(find /sys/fs/cgroup -name cgroup.procs -o -name tasks -o -name release_agent -o -name notify_on_release 2>/dev/null); do
+  (echo 0 >>"$f") 2>/dev/null && echo "wrote $f"
+done
+echo walked
+END
+  chmod +x rootfs/bin/walk
+  [[ $(jq -c '.mounts[] | select(.type == "cgroup") | .options' config.json) == *'"ro"'* ]]
+  for namespace in true false; do
+    for readonly in true false; do
+      edit_config . '.linux.namespaces |= (map(select(.type != "cgroup")) + if $ns then [{type: "cgroup"}] else [] end) | .root.readonly = $ro' --argjson ns $namespace --argjson ro $readonly
+      inside walk
+      [ "$output" = walked ]
+    done
+  done
+}
+
+@test "CVE-2022-0492: no release_agent to write, no cgroup hierarchy to mount" {
+  inside 'mkdir -p /tmp/c; for c in net_cls net_prio perf_event memory; do mount -t cgroup -o $c none /tmp/c 2>/dev/null && echo mounted $c; done; mount -t cgroup2 none /tmp/c 2>/dev/null && echo mounted 2; find / -name release_agent 2>/dev/null | while read -r f; do (echo /x >>"$f") 2>/dev/null && echo wrote "$f"; done; echo done'
+  [ "$output" = "done" ]
+}
+
+@test "GHSA-g54h-m393-cpwq: only the devices of the configuration can be opened" {
+  disk=$(lsblk -dnro MAJ:MIN | head -1)
+  edit_config . '.process.capabilities |= with_entries(.value += ["CAP_MKNOD"])'
+  inside "cd /tmp; for d in 'c 1 1' 'c 1 11' 'c 10 200' 'c 10 229' 'c 4 1' 'b ${disk/:/ }'; do mknod d \$d && { (exec <d) 2>/dev/null && echo \"opened \$d\"; rm d; }; done; echo done"
+  [ "$output" = "done" ]
+}
+
+@test "GHSA-5g49-rx9x-qfc6: cgroup names do not climb, and no other's cgroup is taken" {
+  for path in /../../climbed a/../../../climbed ../climbed; do
+    edit_config . '.linux.cgroupsPath = $path' --arg path "$path"
+    inside 'touch /ran'
+    refused
+  done
+  [ -z "$(find /sys/fs/cgroup -maxdepth 2 -name climbed)" ]
+  cp "$FILE_DIR/saved.json" config.json
+  for key in ../../pids.max $'memory.max\n' a/b; do
+    edit_config . '.linux.resources.unified = {($key): "max"}' --arg key "$key"
+    inside 'touch /ran'
+    refused
+  done
+  cp "$FILE_DIR/saved.json" config.json
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  for path in ../.. /../.. pids:/../x pids:../..; do
+    run "${R[@]}" exec --cgroup "$path" box true
+    [ "$status" -ne 0 ]
+  done
+  run "${R[@]}" exec --cgroup / box true
+  [ "$status" -eq 0 ]
+}
+
+@test "CVE-2021-43784: sizes that do not fit a message" {
+  edit_config . '.process.args = ["sh", "-c", "env | wc -c"] | .process.env += [range(12) | "V\(.)=" + ("x" * 100000)]'
+  run "${R[@]}" run box
+  [ "$status" -eq 0 ]
+  [ "$output" -gt 1200000 ]
+  cp "$FILE_DIR/saved.json" config.json
+  edit_config . '(.linux.namespaces[] | select(.type == "network")).path = "/" + ("n" * 70000)'
+  inside 'touch /ran'
+  refused
+  cp "$FILE_DIR/saved.json" config.json
+  chmod 755 "$FILE_DIR" && chown -R 2000:2000 rootfs
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [range(300) | {containerID: ., hostID: (2000 + 2 * .), size: 1}] | .linux.gidMappings = .linux.uidMappings | .mounts |= map(.options |= ((. // []) | map(select(startswith("gid=") | not))))'
+  inside 'wc -l </proc/self/uid_map'
+  [ "$output" = 300 ]
+  edit_config . '.linux.uidMappings = [range(341) | {containerID: ., hostID: (2000 + 2 * .), size: 1}]'
+  inside 'touch /ran'
+  refused
+}
+
+@test "CVE-2025-23266: hooks get nothing of the image's environment" {
+  printf '#!/bin/sh\n{ env; pwd; } >%s/hook.$1\n' "$FILE_DIR" >"$FILE_DIR/hook"
+  chmod +x "$FILE_DIR/hook"
+  edit_config . '.process.env += ["LD_PRELOAD=/proc/self/cwd/evil.so", "CANARY=1"] | .hooks = (["prestart", "createRuntime", "createContainer", "poststart", "poststop"] | map({key: ., value: [{path: ($dir + "/hook"), args: ["hook", .]}]}) | from_entries)' --arg dir "$FILE_DIR"
+  inside 'env'
+  [[ $output == *CANARY* ]]
+  for kind in prestart createRuntime createContainer poststart poststop; do
+    [ -s "$FILE_DIR/hook.$kind" ]
+    run grep -E 'LD_PRELOAD|CANARY|^PATH=.*image|BATS' "$FILE_DIR/hook.$kind"
+    [ "$status" -eq 1 ]
+  done
+}
+
+@test "CVE-2017-5226: no key is pushed into the terminal of the caller" {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  for how in "exec box attack tty" "run other"; do
+    edit_config . '.process.args = ["attack", "tty"] | .linux.cgroupsPath = "/ocirun-attacks-other"'
+    run timeout 60 python3 - "${R[@]}" $how <<'END'
+import os, pty, select, sys
+pid, fd = pty.fork()
+if pid == 0:
+    if os.fork() == 0:
+        os.execvp(sys.argv[1], sys.argv[1:])
+    os.wait()
+    # What was pushed is what the caller's shell would read next.
+    if select.select([0], [], [], 0.5)[0]:
+        print('pushed', os.read(0, 100))
+    os._exit(0)
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    sys.stdout.write(data.decode())
+END
+    [ -z "$output" ]
+  done
+}
+
+@test "CVE-2016-0728: the caller's keys stay out of the container, and out of an exec" {
+  edit_config . '.process.args = ["sh", "-c", "{ attack key ocirun-canary; echo none; } >/found; sleep 1000"]'
+  # In a session keyring of the test's own, which ends with it.
+  run python3 - "$FILE_DIR" "${R[@]}" <<'END'
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+KEYCTL, ADD_KEY, JOIN, SESSION = 250, 248, 1, -3
+libc.syscall(KEYCTL, JOIN, b'ocirun-test')
+assert libc.syscall(ADD_KEY, b'user', b'ocirun-canary', b'x', 1, SESSION) > 0
+def run(*words):
+    return subprocess.run(list(words), stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+runtime = sys.argv[2:]
+print('host:' + run(sys.argv[1] + '/bundle/rootfs/bin/attack', 'key', 'ocirun-canary'))
+subprocess.run(runtime + ['run', '-d', 'box'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print('exec:' + run(*runtime, 'exec', 'box', 'sh', '-c', 'attack key ocirun-canary; echo none'))
+END
+  [[ $output == *"host:key found"* && $output == *"exec:none"* ]]
+  [ "$(cat rootfs/found)" = none ]
+}
+
+@test "a system call of another architecture does not pass the filter" {
+  edit_config . '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86_64"], syscalls: [{names: ["mkdir"], action: "SCMP_ACT_ERRNO"}]} | .process.args = ["attack", "int80"]'
+  run "${R[@]}" run box
+  [ "$status" -eq 159 ] # SIGSYS
+  [[ $output != *getpid* ]]
+}
+
+@test "an exec is confined as the container is" {
+  edit_config . '.process.args = ["sleep", "1000"] | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_ERRNO"}]}'
+  for nnp in true false; do
+    edit_config . '.process.noNewPrivileges = $nnp' --argjson nnp $nnp
+    "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+    for shown in 'grep -E "^(Seccomp|NoNewPrivs|Cap|Uid|Gid|Groups)" /proc/%s/status' 'cat /proc/%s/limits' 'cat /proc/%s/cgroup' \
+      'for n in mnt pid net ipc uts cgroup user; do readlink /proc/%s/ns/$n; done'; do
+      # shellcheck disable=SC2059
+      [ "$("${R[@]}" exec box sh -c "$(printf "$shown" 1)")" = "$("${R[@]}" exec box sh -c "$(printf "$shown" self)")" ]
+    done
+    "${R[@]}" delete -f box
+  done
+}
+
+@test "a hostile config.json: depth, length, NUL bytes, numbers that are none" {
+  hostile() {
+    run timeout 60 bash -c 'ulimit -v 1500000; "$@"' - "${R[@]}" run box
+    refused
+    [ "${#output}" -lt 4000 ]
+  }
+  python3 -c 'print("[" * 100000 + "]" * 100000)' >config.json && hostile
+  python3 -c 'print("{\"a\":" * 100000 + "1" + "}" * 100000)' >config.json && hostile
+  python3 -c 'print("{\"ociVersion\": \"" + "x" * 40000000 + "\"}")' >config.json && hostile
+  : >config.json && hostile
+  head -c 100000 /dev/urandom >config.json && hostile
+  for edit in '.process.args = ["sh", "-c\u0000x"]' '.root.path = "rootfs\u0000x"' '.mounts[0].source = "proc\u0000"' \
+    '.linux.maskedPaths = ["/proc/kcore\u0000x"]' '.hostname = "a\u0000b"' '.annotations = {"a\u0000b": "c"}' \
+    '.linux.devices = [{path: "/dev/a\u0000", type: "c", major: 1, minor: 3}]' '.linux.resources.memory.limit = 1e400' \
+    '.linux.resources.pids.limit = 9223372036854775808' '.process.user.uid = 4294967296' '.process.user.uid = -1' \
+    '.process.user.uid = 1.5' '.linux.resources = 7' '.mounts = {}' '.process.rlimits = [{type: "RLIMIT_X", hard: 1, soft: 1}]' \
+    '.process.execCPUAffinity = {initial: ("0-65535," * 200000 + "99999999999")}' \
+    '.linux.resources.devices = [{allow: true, access: "rwmx"}]' '.linux.seccomp = {defaultAction: "SCMP_ACT_FOO"}'; do
+    cp "$FILE_DIR/saved.json" config.json
+    jq "$edit" config.json | sed 's/1.7976931348623157e+308/1e400/' >c && mv c config.json
+    hostile
+  done
+  # Long, but right.
+  cp "$FILE_DIR/saved.json" config.json
+  edit_config . '.annotations = ([range(100000) | {key: "k\(.)", value: "v"}] | from_entries) | .process.execCPUAffinity = {initial: ("0-65535," * 200000 + "0")} | .process.args = ["true"]'
+  run timeout 60 "${R[@]}" run box
+  [ "$status" -eq 0 ]
+}
