@@ -28,18 +28,17 @@ Status CopyContent(const UniqueFd& from, const UniqueFd& to, off_t size) {
     if (n == 0) break;  // it was cut meanwhile
     left -= n;
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CopyCapability(const UniqueFd& from, const UniqueFd& to) {
   std::array<char, kMaxCapability> value;
   const ssize_t n = ::fgetxattr(from.get(), "security.capability", value.data(), value.size());
   if (n < 0)
-    return errno == ENODATA || errno == EOPNOTSUPP ? absl::OkStatus()
-                                                   : SysError(errno, "fgetxattr");
+    return errno == ENODATA || errno == EOPNOTSUPP ? OkStatus() : SysError(errno, "fgetxattr");
   if (::fsetxattr(to.get(), "security.capability", value.data(), static_cast<size_t>(n), 0) < 0)
     return SysError(errno, "fsetxattr");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Owner before mode: a change of owner clears the set-user-id bit.
@@ -48,7 +47,7 @@ Status CopyMetadata(const UniqueFd& to, const struct stat& st) {
   if (::fchmod(to.get(), st.st_mode & 07777) < 0) return SysError(errno, "fchmod");
   const timespec times[] = {st.st_atim, st.st_mtim};
   if (::futimens(to.get(), times) < 0) return SysError(errno, "futimens");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CopyFile(const UniqueFd& parent, const std::string& name, const UniqueFd& to_parent,
@@ -69,7 +68,7 @@ Status CopyLink(const UniqueFd& parent, const std::string& name, const UniqueFd&
   target[static_cast<size_t>(n)] = '\0';
   if (::symlinkat(target.data(), to_parent.get(), name.c_str()) < 0)
     return SysError(errno, "symlink", name);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CopyNode(const std::string& name, const UniqueFd& to_parent, const struct stat& st) {
@@ -80,7 +79,7 @@ Status CopyNode(const std::string& name, const UniqueFd& to_parent, const struct
   // The umask has cut mknod's mode; the name is ours, made a moment ago.
   if (::fchmodat(to_parent.get(), name.c_str(), st.st_mode & 07777, 0) < 0)
     return SysError(errno, "chmod", name);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CopyEntry(const UniqueFd& parent, const std::string& name, const UniqueFd& to_parent,
@@ -103,7 +102,7 @@ Status CopyEntry(const UniqueFd& parent, const std::string& name, const UniqueFd
     case S_IFLNK:
       return CopyLink(parent, name, to_parent);
     case S_IFSOCK:
-      return absl::OkStatus();  // nobody listens on a copy
+      return OkStatus();  // nobody listens on a copy
     default:
       return CopyNode(name, to_parent, st);
   }

@@ -38,7 +38,7 @@ StatusOr<std::vector<std::string>> ListFolder(const UniqueFd& dir) {
 namespace {
 
 Status RemoveEntryAt(const UniqueFd& parent, const std::string& name, dev_t device) {
-  if (::unlinkat(parent.get(), name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (::unlinkat(parent.get(), name.c_str(), 0) == 0 || errno == ENOENT) return OkStatus();
   if (errno != EISDIR && errno != EPERM) return SysError(errno, "unlink", name);
   auto dir = sys::OpenAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!dir.ok()) return dir.status();
@@ -60,7 +60,7 @@ Status Replace(const std::string& path, std::string_view data, mode_t mode, bool
   if (sync) RETURN_IF_ERROR(sys::Fsync(fd));
   RETURN_IF_ERROR(sys::Rename(temporary, path));
   remove.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -97,7 +97,7 @@ bool PathExists(const std::string& path) {
 
 Status MakeDirs(const std::string& path, mode_t mode) {
   struct stat there;
-  if (::stat(path.c_str(), &there) == 0 && S_ISDIR(there.st_mode)) return absl::OkStatus();
+  if (::stat(path.c_str(), &there) == 0 && S_ISDIR(there.st_mode)) return OkStatus();
   for (size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
     if (::mkdir(path.substr(0, at).c_str(), mode) < 0 && errno != EEXIST)
       return SysError(errno, "mkdir", path.substr(0, at));
@@ -107,7 +107,7 @@ Status MakeDirs(const std::string& path, mode_t mode) {
     ASSIGN_OR_RETURN(const struct stat st, sys::StatPath(path));
     if (!S_ISDIR(st.st_mode)) return SysError(ENOTDIR, "mkdir", path);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RemoveTree(const std::string& path) {
@@ -119,7 +119,7 @@ Status RemoveTree(const std::string& path) {
       cut == std::string::npos ? "." : (cut == 0 ? "/" : clean.substr(0, cut));
   const std::string name = cut == std::string::npos ? clean : clean.substr(cut + 1);
   auto parent = sys::Open(parent_path, O_PATH | O_DIRECTORY);
-  if (!parent.ok()) return ErrnoOf(parent.status()) == ENOENT ? absl::OkStatus() : parent.status();
+  if (!parent.ok()) return ErrnoOf(parent.status()) == ENOENT ? OkStatus() : parent.status();
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*parent));
   return Annotate(RemoveEntryAt(*parent, name, st.st_dev), clean);
 }

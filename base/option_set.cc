@@ -53,7 +53,7 @@ void OptionSet::AddSpec(const std::string& names, const std::string& type, SetVa
 void OptionSet::Flag(const std::string& names, bool* target, const std::string& help) {
   const auto set = [target](const std::string& value) -> Status {
     ASSIGN_OR_RETURN(*target, ParseBool(value));
-    return absl::OkStatus();
+    return OkStatus();
   };
   AddSpec(names, "", set, help, *target ? "true" : "");
 }
@@ -61,7 +61,7 @@ void OptionSet::Flag(const std::string& names, bool* target, const std::string& 
 void OptionSet::Option(const std::string& names, std::string* target, const std::string& help) {
   const auto set = [target](const std::string& value) {
     *target = value;
-    return absl::OkStatus();
+    return OkStatus();
   };
   AddSpec(names, "string", set, help, target->empty() ? "" : '"' + *target + '"');
 }
@@ -69,7 +69,7 @@ void OptionSet::Option(const std::string& names, std::string* target, const std:
 void OptionSet::Option(const std::string& names, int64_t* target, const std::string& help) {
   const auto set = [target](const std::string& value) -> Status {
     ASSIGN_OR_RETURN(*target, ParseInt(value));
-    return absl::OkStatus();
+    return OkStatus();
   };
   AddSpec(names, "int", set, help, *target == 0 ? "" : std::to_string(*target));
 }
@@ -81,7 +81,7 @@ void OptionSet::Option(const std::string& names, int* target, const std::string&
       return InvalidArgument("strconv.ParseInt: parsing \"{}\": value out of range", value);
     }
     *target = static_cast<int>(number);
-    return absl::OkStatus();
+    return OkStatus();
   };
   AddSpec(names, "int", set, help, *target == 0 ? "" : std::to_string(*target));
 }
@@ -93,7 +93,7 @@ void OptionSet::Choice(const std::string& names, std::string* target,
     for (const char* one : values) {
       if (value == one) {
         *target = value;
-        return absl::OkStatus();
+        return OkStatus();
       }
       all += (all.empty() ? "" : ", ") + std::string(one);
     }
@@ -107,7 +107,7 @@ void OptionSet::List(const std::string& names, std::vector<std::string>* target,
   const auto set = [target, check](const std::string& value) -> Status {
     if (check) RETURN_IF_ERROR(check(value));
     target->push_back(value);
-    return absl::OkStatus();
+    return OkStatus();
   };
   AddSpec(names, "list", set, help, "");
 }
@@ -149,7 +149,7 @@ Status OptionSet::Set(Spec* spec, const std::string& value) {
                            MessageOf(set));
   }
   spec->given = true;
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // --name, --name=value, --name value

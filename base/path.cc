@@ -27,7 +27,7 @@ Status MakeOneDir(const UniqueFd& root, const std::string& parent, const std::st
   if (ErrnoOf(made) != EEXIST) return made;
   std::array<char, PATH_MAX> target;
   const ssize_t n = ::readlinkat(dir.get(), name.c_str(), target.data(), target.size());
-  if (n < 0) return errno == EINVAL ? absl::OkStatus() : SysError(errno, "readlink", name);
+  if (n < 0) return errno == EINVAL ? OkStatus() : SysError(errno, "readlink", name);
   if (links == 0) return SysError(ELOOP, "mkdir", name);
   const std::string to(target.data(), static_cast<size_t>(n));
   return MakeDirs(root, to[0] == '/' ? to : parent + to, mode, links - 1).status();

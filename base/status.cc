@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/status.h"
 
-#include <absl/strings/cord.h>
-
-#include <charconv>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <optional>
 
 namespace ocirun {
 namespace {
-
-constexpr char kErrnoUrl[] = "ocirun/errno";
-
-absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 StatusCode CodeOf(int err) {
   switch (err) {
@@ -61,37 +55,30 @@ StatusCode CodeOf(int err) {
 
 }  // namespace
 
-Status ErrorText(StatusCode code, std::string message) { return Status(code, View(message)); }
+Status::Status(StatusCode code, std::string message, int err) {
+  if (code == StatusCode::kOk) return;
+  failure_ = std::make_shared<const Failure>(
+      Failure{.code = code, .err = err, .message = std::move(message)});
+}
+
+void status_internal::DieOfError(const Status& status) {
+  const std::string message = MessageOf(status);
+  std::fprintf(stderr, "a value was taken that is not there: %s\n", message.c_str());
+  std::abort();
+}
 
 Status SysError(int err, std::string_view op, std::string_view target) {
   char buffer[128];
   const char* reason = ::strerror_r(err, buffer, sizeof buffer);
-  Status status = target.empty() ? Error(CodeOf(err), "{}: {}", op, reason)
-                                 : Error(CodeOf(err), "{} {}: {}", op, target, reason);
-  status.SetPayload(kErrnoUrl, absl::Cord(absl::string_view(std::to_string(err))));
-  return status;
-}
-
-int ErrnoOf(const Status& status) {
-  const auto payload = status.GetPayload(kErrnoUrl);
-  if (!payload.has_value()) return 0;
-  const std::string text(*payload);
-  int err = 0;
-  std::from_chars(text.data(), text.data() + text.size(), err);
-  return err;
+  return {CodeOf(err),
+          target.empty() ? fmt::format("{}: {}", op, reason)
+                         : fmt::format("{} {}: {}", op, target, reason),
+          err};
 }
 
 Status Annotate(const Status& status, std::string_view context) {
   if (status.ok()) return status;
-  Status annotated = ErrorText(status.code(), fmt::format("{}: {}", context, MessageOf(status)));
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
-    annotated.SetPayload(url, payload);
-  });
-  return annotated;
-}
-
-std::string MessageOf(const Status& status) {
-  return std::string(status.message().data(), status.message().size());
+  return {status.code(), fmt::format("{}: {}", context, status.message()), status.error_number()};
 }
 
 }  // namespace ocirun

@@ -18,12 +18,7 @@ Status StatusFromText(std::string_view text) {
     parsed = std::from_chars(parsed.ptr + 1, end, err);
   if (parsed.ec != std::errc() || parsed.ptr == end || code == 0)
     return Internal("an unreadable failure of another process");
-  Status status = ErrorText(static_cast<StatusCode>(code), std::string(parsed.ptr + 1, end));
-  if (err == 0) return status;
-  // The errno payload goes with the status; the text is whole already.
-  SysError(err, "").ForEachPayload(
-      [&](auto url, const auto& payload) { status.SetPayload(url, payload); });
-  return status;
+  return {static_cast<StatusCode>(code), std::string(parsed.ptr + 1, end), err};
 }
 
 }  // namespace ocirun

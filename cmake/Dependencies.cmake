@@ -21,7 +21,7 @@ pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 pkg_check_modules(NL_ROUTE REQUIRED IMPORTED_TARGET libnl-route-3.0)
 pkg_check_modules(NFTABLES REQUIRED IMPORTED_TARGET libnftables)
 
-# abseil, protobuf and gRPC with everything that they need in turn. Their CMake packages know only the
+# protobuf and gRPC with everything that they need in turn. Their CMake packages know only the
 # shared libraries; we take the archives, of which a program maps only what it uses: our programs
 # share these pages with nobody else. What an archive may not be doubled of (libcrypto, which libcurl
 # has too) stays a name (-lfoo). Sanitizer builds keep the shared ones, which link faster.
@@ -39,7 +39,6 @@ function(ocirun_named_library target)
   target_link_libraries(${target} INTERFACE ${libraries})
 endfunction()
 add_link_options(-Wl,--as-needed,--gc-sections)
-ocirun_named_library(dep_absl absl_status absl_statusor absl_cord)
 ocirun_named_library(dep_protobuf protobuf)
 ocirun_named_library(dep_protobuf_lite protobuf-lite)
 # We speak gRPC over unix sockets alone: of the archives, the one without TLS, xDS and ALTS. The shared

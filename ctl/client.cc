@@ -45,7 +45,7 @@ Status Session::CheckHost() const {
     return InvalidArgument("invalid daemon socket \"{}\": the path is longer than {} bytes", host,
                            sizeof(sockaddr_un::sun_path) - 1);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 std::shared_ptr<grpc::Channel> Session::channel() {
@@ -76,7 +76,7 @@ ocid::v1::SystemService::Stub& Session::daemon() {
 }
 
 Status Session::Check(const grpc::Status& status) const {
-  if (status.ok()) return absl::OkStatus();
+  if (status.ok()) return OkStatus();
   const std::string& text = status.error_message();
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
       (text.find("failed to connect to all addresses") != std::string::npos ||

@@ -14,7 +14,7 @@ namespace {
 using Setters = std::map<std::string, std::function<Status(const YAML::Node&, const std::string&)>>;
 
 Status ReadMap(const YAML::Node& node, const std::string& path, const Setters& setters) {
-  if (!node.IsDefined() || node.IsNull()) return absl::OkStatus();
+  if (!node.IsDefined() || node.IsNull()) return OkStatus();
   if (!node.IsMap()) return InvalidArgument("{}: must be a map", path.empty() ? "the file" : path);
   for (const auto& entry : node) {
     const auto key = entry.first.as<std::string>("");
@@ -23,7 +23,7 @@ Status ReadMap(const YAML::Node& node, const std::string& path, const Setters& s
     if (setter == setters.end()) return InvalidArgument("{}: unknown key", here);
     RETURN_IF_ERROR(setter->second(entry.second, here));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 template <typename T>
@@ -34,7 +34,7 @@ auto Set(T* value) {
     } catch (const YAML::Exception&) {
       return InvalidArgument("{}: has a wrong type", path);
     }
-    return absl::OkStatus();
+    return OkStatus();
   };
 }
 
@@ -80,7 +80,7 @@ StatusOr<Config> LoadConfig(const std::string& path) {
             RETURN_IF_ERROR(
                 ReadRegistry(entry.second, here + "." + host, &config.registries[host]));
           }
-          return absl::OkStatus();
+          return OkStatus();
         }}});
   RETURN_IF_ERROR(Annotate(status, path));
   return config;

@@ -58,7 +58,7 @@ StatusOr<UniqueFd> LockFolder(const std::string& folder) {
 Status ImportDefaults(image::ImageStore* images, const std::string& root,
                       const std::string& program_folder) {
   const std::string done = root + "/default-images";
-  if (PathExists(done)) return absl::OkStatus();
+  if (PathExists(done)) return OkStatus();
   std::error_code error;
   const std::string folder = program_folder + "/../share/ocirun/images";
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {

@@ -170,11 +170,11 @@ Status JsonLog::Finish(UnixNanos now) {
 
 // A file is never cut inside a line; it may pass max_size by what one call brought.
 Status JsonLog::Write(std::string_view lines) {
-  if (lines.empty()) return absl::OkStatus();
+  if (lines.empty()) return OkStatus();
   if (max_size_ != 0 && size_ >= max_size_) RETURN_IF_ERROR(Rotate());
   RETURN_IF_ERROR(Annotate(sys::WriteAll(file_, lines), path_));
   size_ += lines.size();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status JsonLog::Rotate() {
@@ -190,7 +190,7 @@ Status JsonLog::Rotate() {
   }
   ASSIGN_OR_RETURN(file_, sys::Open(path_, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, 0640));
   size_ = 0;
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::shim

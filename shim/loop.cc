@@ -37,7 +37,7 @@ Status Loop::Watch(const UniqueFd& fd, uint32_t events, OnReady ready) {
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) < 0)
     return SysError(errno, "epoll_ctl");
   watches_[fd.get()] = std::move(ready);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void Loop::Change(const UniqueFd& fd, uint32_t events) {
@@ -119,7 +119,7 @@ Status Loop::Run() {
     }
     RunTimers();
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::shim

@@ -78,7 +78,7 @@ StatusOr<pid_t> Runtime::Spawn(const std::vector<std::string>& args,
 
 Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) const {
   const int code = sys::ExitCodeOf(wait_status);
-  if (code == 0) return absl::OkStatus();
+  if (code == 0) return OkStatus();
   std::string message = LastError(log_);
   if (message.empty()) message = fmt::format("{} {} exited with status {}", binary_, args[0], code);
   return Error(CodeOf(message), "{}", message);

@@ -144,7 +144,7 @@ Status TaskService::OpenStreams(const ContainerPtr& container, const ProcessPtr&
                                      if (const ProcessPtr strong = weak.lock())
                                        OutputEnded(container, strong);
                                    }));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void TaskService::Create(const task::CreateTaskRequest& request, Reply reply) {
@@ -206,7 +206,7 @@ void TaskService::Created(const ContainerPtr& container, const ProcessPtr& init,
   WatchProcess(container, init);
   task::CreateTaskResponse response;
   response.set_pid(static_cast<uint32_t>(*pid));
-  reply(absl::OkStatus(), &response);
+  reply(OkStatus(), &response);
 }
 
 void TaskService::Start(const task::StartRequest& request, Reply reply) {
@@ -228,7 +228,7 @@ void TaskService::Start(const task::StartRequest& request, Reply reply) {
             if (process->state == State::kStarting) process->state = State::kRunning;
             task::StartResponse response;
             response.set_pid(static_cast<uint32_t>(process->pid));
-            reply(absl::OkStatus(), &response);
+            reply(OkStatus(), &response);
           });
 }
 
@@ -254,7 +254,7 @@ void TaskService::Exec(const task::ExecProcessRequest& request, Reply reply) {
   const Status opened = OpenStreams(*container, process);
   if (!opened.ok()) return reply(opened, nullptr);
   (*container)->processes[process->id] = process;
-  ReplyEmpty(reply, absl::OkStatus());
+  ReplyEmpty(reply, OkStatus());
 }
 
 void TaskService::StartExec(const ContainerPtr& container, const ProcessPtr& process, Reply reply) {
@@ -287,7 +287,7 @@ void TaskService::StartExec(const ContainerPtr& container, const ProcessPtr& pro
         WatchProcess(container, process);
         task::StartResponse response;
         response.set_pid(static_cast<uint32_t>(*pid));
-        reply(absl::OkStatus(), &response);
+        reply(OkStatus(), &response);
       });
 }
 
@@ -331,7 +331,7 @@ void TaskService::OutputEnded(const ContainerPtr& container, const ProcessPtr& p
   FillTime(process->exited_at, response.mutable_exited_at());
   const std::vector<Reply> waiters = std::move(process->waiters);
   process->waiters.clear();
-  for (const Reply& waiter : waiters) waiter(absl::OkStatus(), &response);
+  for (const Reply& waiter : waiters) waiter(OkStatus(), &response);
 }
 
 void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
@@ -344,7 +344,7 @@ void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
   task::WaitResponse response;
   response.set_exit_status((*process)->exit_status);
   FillTime((*process)->exited_at, response.mutable_exited_at());
-  reply(absl::OkStatus(), &response);
+  reply(OkStatus(), &response);
 }
 
 void TaskService::Forget(const std::string& id) {
@@ -379,7 +379,7 @@ void TaskService::Delete(const task::DeleteRequest& request, Reply reply) {
     response.set_pid(static_cast<uint32_t>(process->pid));
     response.set_exit_status(process->exit_status);
     if (process->exited_at != 0) FillTime(process->exited_at, response.mutable_exited_at());
-    reply(absl::OkStatus(), &response);
+    reply(OkStatus(), &response);
   };
   if (!request.exec_id().empty()) {
     KeepForClients(process->get());
@@ -435,7 +435,7 @@ void TaskService::GetState(const task::StateRequest& request, Reply reply) {
   response.set_terminal(p.terminal);
   response.set_exit_status(p.exit_status);
   if (p.exited_at != 0) FillTime(p.exited_at, response.mutable_exited_at());
-  reply(absl::OkStatus(), &response);
+  reply(OkStatus(), &response);
 }
 
 void TaskService::Pids(const task::PidsRequest& request, Reply reply) {
@@ -444,7 +444,7 @@ void TaskService::Pids(const task::PidsRequest& request, Reply reply) {
   task::PidsResponse response;
   for (const pid_t pid : CgroupPids((*container)->memory_cgroup))
     response.add_processes()->set_pid(static_cast<uint32_t>(pid));
-  reply(absl::OkStatus(), &response);
+  reply(OkStatus(), &response);
 }
 
 void TaskService::ResizePty(const task::ResizePtyRequest& request, Reply reply) {
@@ -458,7 +458,7 @@ void TaskService::CloseIO(const task::CloseIORequest& request, Reply reply) {
   const auto process = FindProcess(request.id(), request.exec_id());
   if (!process.ok()) return reply(process.status(), nullptr);
   if (request.stdin()) (*process)->streams->CloseInput();
-  ReplyEmpty(reply, absl::OkStatus());
+  ReplyEmpty(reply, OkStatus());
 }
 
 void TaskService::Connect(const task::ConnectRequest& request, Reply reply) {
@@ -466,7 +466,7 @@ void TaskService::Connect(const task::ConnectRequest& request, Reply reply) {
   response.set_shim_pid(static_cast<uint32_t>(::getpid()));
   const auto init = FindProcess(request.id(), "");
   if (init.ok()) response.set_task_pid(static_cast<uint32_t>((*init)->pid));
-  reply(absl::OkStatus(), &response);
+  reply(OkStatus(), &response);
 }
 
 void TaskService::SetPaused(const std::string& id, bool paused, Reply reply) {
@@ -492,7 +492,7 @@ void TaskService::Resume(const task::ResumeRequest& request, Reply reply) {
 }
 
 void TaskService::Shutdown(const task::ShutdownRequest&, Reply reply) {
-  ReplyEmpty(reply, absl::OkStatus());
+  ReplyEmpty(reply, OkStatus());
   // With containers left it has no effect (shim protocol, section 4).
   shutdown_wanted_ = containers_.empty();
   if (shutdown_wanted_ && leaving_.empty()) shutdown_();

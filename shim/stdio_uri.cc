@@ -29,7 +29,7 @@ Status ParseNumber(std::string_view key, std::string_view text, T* out) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *out);
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size())
     return InvalidArgument("{}={}: not a number", key, text);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ParseOption(std::string_view option, StdioUri* out) {
@@ -40,11 +40,11 @@ Status ParseOption(std::string_view option, StdioUri* out) {
   if (key == "max-size") return ParseNumber(key, text, &out->max_size);
   if (key == "max-file") {
     RETURN_IF_ERROR(ParseNumber(key, text, &out->max_file));
-    return out->max_file == 0 ? InvalidArgument("max-file must not be 0") : absl::OkStatus();
+    return out->max_file == 0 ? InvalidArgument("max-file must not be 0") : OkStatus();
   }
   if (key == "attach") {
     ASSIGN_OR_RETURN(out->attach_path, PercentDecode(text));
-    return absl::OkStatus();
+    return OkStatus();
   }
   return InvalidArgument("unknown option {:?} of json-file", key);
 }

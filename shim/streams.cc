@@ -92,13 +92,13 @@ Status Streams::OpenPipes(ChildEnds* child) {
   }
   if (!options_.open_stdin) {
     ASSIGN_OR_RETURN(child->in, sys::Open("/dev/null", O_RDONLY));
-    return absl::OkStatus();
+    return OkStatus();
   }
   ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
   child->in = std::move(pipe.read);
   input_ = std::move(pipe.write);
   SetNonBlocking(input_);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Streams::ListenForConsole() {
@@ -253,16 +253,16 @@ void Streams::CloseInput() {
 }
 
 Status Streams::Resize(uint32_t width, uint32_t height) {
-  if (!options_.terminal) return absl::OkStatus();
+  if (!options_.terminal) return OkStatus();
   size_ = winsize{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
   return ApplySize();
 }
 
 Status Streams::ApplySize() {
-  if (!size_ || !sources_[0].fd) return absl::OkStatus();
+  if (!size_ || !sources_[0].fd) return OkStatus();
   if (::ioctl(sources_[0].fd.get(), TIOCSWINSZ, &*size_) < 0)
     return SysError(errno, "ioctl TIOCSWINSZ");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void Streams::ProcessEnded() {

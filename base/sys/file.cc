@@ -56,7 +56,7 @@ Status CloseAllBut(std::vector<int> keep) {
     if (kept > first && !close(first, kept - 1)) return SysError(errno, "close_range");
     first = kept + 1;
   }
-  return close(first, ~0u) ? absl::OkStatus() : SysError(errno, "close_range");
+  return close(first, ~0u) ? OkStatus() : SysError(errno, "close_range");
 }
 
 Status WriteAll(const UniqueFd& fd, std::string_view data) {
@@ -65,7 +65,7 @@ Status WriteAll(const UniqueFd& fd, std::string_view data) {
     if (n < 0) return SysError(errno, "write");
     data.remove_prefix(static_cast<size_t>(n));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::string> ReadAll(const UniqueFd& fd, size_t limit) {
@@ -83,32 +83,32 @@ StatusOr<std::string> ReadAll(const UniqueFd& fd, size_t limit) {
 
 Status MakeDir(const std::string& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) < 0) return SysError(errno, "mkdir", path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status MakeDirAt(const UniqueFd& dir, const std::string& path, mode_t mode) {
   if (::mkdirat(dir.get(), path.c_str(), mode) < 0) return SysError(errno, "mkdir", path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Unlink(const std::string& path) {
   if (::unlink(path.c_str()) < 0) return SysError(errno, "unlink", path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status UnlinkAt(const UniqueFd& dir, const std::string& path, int flags) {
   if (::unlinkat(dir.get(), path.c_str(), flags) < 0) return SysError(errno, "unlink", path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Rename(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) < 0) return SysError(errno, "rename", from);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Fsync(const UniqueFd& fd) {
   if (::fsync(fd.get()) < 0) return SysError(errno, "fsync");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<struct stat> Stat(const UniqueFd& fd) {

@@ -28,7 +28,7 @@ Status MoveMount(const UniqueFd& mount, const UniqueFd& target) {
   if (::move_mount(mount.get(), "", target.get(), "",
                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
     return SysError(errno, "move_mount");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status MountSetAttr(const UniqueFd& mount, bool recursive, uint64_t set, uint64_t clear,
@@ -40,7 +40,7 @@ Status MountSetAttr(const UniqueFd& mount, bool recursive, uint64_t set, uint64_
   if (::mount_setattr(mount.get(), "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
                       sizeof attr) < 0)
     return SysError(errno, "mount_setattr");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<UniqueFd> FsOpen(const std::string& type) {
@@ -52,25 +52,25 @@ StatusOr<UniqueFd> FsOpen(const std::string& type) {
 Status FsSetString(const UniqueFd& context, const std::string& key, const std::string& value) {
   if (::fsconfig(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0) < 0)
     return SysError(errno, "fsconfig", key + "=" + value);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status FsSetFlag(const UniqueFd& context, const std::string& key) {
   if (::fsconfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0) < 0)
     return SysError(errno, "fsconfig", key);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status FsSetFd(const UniqueFd& context, const std::string& key, const UniqueFd& value) {
   if (::fsconfig(context.get(), FSCONFIG_SET_FD, key.c_str(), nullptr, value.get()) < 0)
     return SysError(errno, "fsconfig", key);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status FsCreate(const UniqueFd& context) {
   if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) < 0)
     return SysError(errno, "fsconfig create");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<UniqueFd> FsMount(const UniqueFd& context, uint64_t attributes) {
@@ -98,18 +98,18 @@ Status Mount(const std::string& source, const std::string& target, const std::st
               type.empty() ? nullptr : type.c_str(), flags,
               data.empty() ? nullptr : data.c_str()) < 0)
     return SysError(errno, "mount", target);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Unmount(const std::string& target, int flags) {
   if (::umount2(target.c_str(), flags) < 0) return SysError(errno, "umount", target);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status PivotRoot(const std::string& new_root, const std::string& put_old) {
   if (::syscall(SYS_pivot_root, new_root.c_str(), put_old.c_str()) < 0)
     return SysError(errno, "pivot_root", new_root);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::sys

@@ -54,12 +54,12 @@ int ExitCodeOf(int wait_status) {
 
 Status SetNs(const UniqueFd& ns, int type) {
   if (::setns(ns.get(), type) < 0) return SysError(errno, "setns");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Kill(pid_t pid, int signal) {
   if (::kill(pid, signal) < 0) return SysError(errno, "kill", std::to_string(pid));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<uint64_t> ProcessStartTime(pid_t pid) {

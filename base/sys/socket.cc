@@ -27,7 +27,7 @@ Status Address(const std::string& path, sockaddr_un* address, UniqueFd* folder) 
   std::memset(address, 0, sizeof *address);
   address->sun_family = AF_UNIX;
   std::memcpy(address->sun_path, name.c_str(), name.size() + 1);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<UniqueFd> NewSocket(int type) {
@@ -97,7 +97,7 @@ Status Send(const UniqueFd& socket, std::string_view message) {
   const ssize_t n = RetryEintr(
       [&] { return ::send(socket.get(), message.data(), message.size(), MSG_NOSIGNAL); });
   if (n < 0) return SysError(errno, "send");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text) {
@@ -116,7 +116,7 @@ Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text)
   std::memcpy(CMSG_DATA(header), &raw, sizeof raw);
   if (RetryEintr([&] { return ::sendmsg(socket.get(), &message, MSG_NOSIGNAL); }) < 0)
     return SysError(errno, "sendmsg");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd) {

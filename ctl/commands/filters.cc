@@ -6,7 +6,7 @@
 namespace ocirun::ctl {
 
 Status CheckFilter(const std::string& word) {
-  if (word.find('=') != std::string::npos) return absl::OkStatus();
+  if (word.find('=') != std::string::npos) return OkStatus();
   return InvalidArgument("bad format of filter (expected name=value)");
 }
 
@@ -22,7 +22,7 @@ Status AddFilters(const std::vector<std::string>& words,
     filter->set_key(key);
     filter->add_values(word.substr(equals + 1));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::ctl

@@ -46,7 +46,7 @@ Status AddFileLines(const std::vector<std::string>& files, std::vector<std::stri
       if (begin != std::string::npos && line[begin] != '#') words->push_back(line.substr(begin));
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 bool IsAddress(const std::string& text) {
@@ -56,7 +56,7 @@ bool IsAddress(const std::string& text) {
 }
 
 Status CheckAddress(const std::string& text) {
-  if (IsAddress(text)) return absl::OkStatus();
+  if (IsAddress(text)) return OkStatus();
   return InvalidArgument("{} is not an ip address", text);
 }
 
@@ -73,7 +73,7 @@ Status CheckSearchDomain(const std::string& text) {
       letter = letter || std::isalpha(static_cast<unsigned char>(c)) != 0;
     }
   }
-  if (text == "." || (good && letter)) return absl::OkStatus();
+  if (text == "." || (good && letter)) return OkStatus();
   return InvalidArgument("{} is not a valid domain", text);
 }
 
@@ -84,12 +84,12 @@ Status CheckExtraHost(const std::string& text) {
     return InvalidArgument("bad format for add-host: \"{}\"", text);
   }
   const std::string address = text.substr(colon + 1);
-  if (address == "host-gateway" || IsAddress(address)) return absl::OkStatus();
+  if (address == "host-gateway" || IsAddress(address)) return OkStatus();
   return InvalidArgument("invalid IP address in add-host: \"{}\"", address);
 }
 
 Status CheckLabel(const std::string& text) {
-  if (!text.empty() && text[0] != '=') return absl::OkStatus();
+  if (!text.empty() && text[0] != '=') return OkStatus();
   return InvalidArgument("invalid label '{}': empty name", text);
 }
 
@@ -101,14 +101,14 @@ Status CheckSysctl(const std::string& text) {
   const std::string name = text.substr(0, text.find('='));
   const bool known = std::find(kWhole.begin(), kWhole.end(), name) != kWhole.end() ||
                      name.starts_with("net.") || name.starts_with("fs.mqueue.");
-  if (known && name.size() < text.size()) return absl::OkStatus();
+  if (known && name.size() < text.size()) return OkStatus();
   return InvalidArgument("sysctl '{}' is not whitelisted", text);
 }
 
 Status CheckStream(const std::string& text) {
   std::string lower = text;
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (lower == "stdin" || lower == "stdout" || lower == "stderr") return absl::OkStatus();
+  if (lower == "stdin" || lower == "stdout" || lower == "stderr") return OkStatus();
   return InvalidArgument("valid streams are STDIN, STDOUT and STDERR");
 }
 
@@ -161,7 +161,7 @@ Status AddExpose(const std::string& text, ContainerConfig* config) {
   for (int port = range->first; port <= range->last; ++port) {
     config->add_exposed_ports(fmt::format("{}/{}", port, protocol));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // [IP:][HOST[-END]:]CONTAINER[-END][/PROTO]; an IPv6 address stands in brackets.
@@ -210,7 +210,7 @@ Status AddPublish(const std::string& text, ContainerConfig* config, HostConfig* 
     binding->set_host_port(one_to_one ? std::to_string(outside.first + port - inside->first)
                                       : host_port);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // SOURCE:TARGET[:MODE] or TARGET
@@ -229,7 +229,7 @@ Status AddVolume(const std::string& text, HostConfig* host) {
     host->add_binds(text);
   }
   mount->set_create_source(bind);
-  if (parts.size() < 3) return absl::OkStatus();
+  if (parts.size() < 3) return OkStatus();
   mount->set_mode(parts[2]);
   for (const std::string& word : Split(parts[2], ',')) {
     if (word == "ro") {
@@ -240,7 +240,7 @@ Status AddVolume(const std::string& text, HostConfig* host) {
       return InvalidArgument("invalid mode: {}", word);
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // type=bind,source=/a,target=/b,readonly
@@ -270,7 +270,7 @@ Status AddMount(const std::string& text, HostConfig* host) {
     }
   }
   if (mount->target().empty()) return InvalidArgument("target is required");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void AddTmpfs(const std::string& text, HostConfig* host) {
@@ -300,7 +300,7 @@ Status AddUlimit(const std::string& text, HostConfig* host) {
     return InvalidArgument("ulimit soft limit must be less than or equal to hard limit: {} > {}",
                            soft, hard);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddRestart(const std::string& text, HostConfig* host) {
@@ -313,7 +313,7 @@ Status AddRestart(const std::string& text, HostConfig* host) {
     return InvalidArgument("Conflicting options: --restart and --rm");
   }
   host->mutable_restart_policy()->set_name(name);
-  if (colon == std::string::npos) return absl::OkStatus();
+  if (colon == std::string::npos) return OkStatus();
   const auto count = ParseInt(text.substr(colon + 1));
   if (!count.ok()) return InvalidArgument("maximum retry count must be an integer");
   if (name != "on-failure") {
@@ -321,7 +321,7 @@ Status AddRestart(const std::string& text, HostConfig* host) {
   }
   if (*count < 0) return InvalidArgument("maximum retry count cannot be negative");
   host->mutable_restart_policy()->set_maximum_retry_count(static_cast<uint32_t>(*count));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // -1 only where there is a meaning to it.
@@ -329,7 +329,7 @@ SetValue Bytes(int64_t* target, bool unlimited = false) {
   return [=](const std::string& text) -> Status {
     ASSIGN_OR_RETURN(*target, ParseBytes(text));
     if (*target < 0 && !unlimited) return InvalidArgument("invalid size: '{}'", text);
-    return absl::OkStatus();
+    return OkStatus();
   };
 }
 
@@ -340,7 +340,7 @@ Status SetCpus(const std::string& text, int64_t* nano_cpus) {
     return InvalidArgument("failed to parse {} as a rational number", text);
   }
   *nano_cpus = std::llround(cpus * 1e9);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // What `add` finds wrong, before anything is made; the values are added when all is known.
@@ -387,7 +387,7 @@ Status FillConfig(const Command& command, const RunOptions& options, ContainerCo
   AddPairs(labels, config->mutable_labels());
   ASSIGN_OR_RETURN(const std::vector<std::string> env, ReadEnv(options.env_files, options.env));
   config->mutable_env()->Add(env.begin(), env.end());
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status FillHost(const Command& command, const RunOptions& options, ContainerConfig* config,
@@ -460,7 +460,7 @@ Status FillHost(const Command& command, const RunOptions& options, ContainerConf
     device->set_path_in_container(parts.size() > 1 ? parts[1] : parts[0]);
     device->set_cgroup_permissions(parts.size() > 2 ? parts[2] : "rwm");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -473,7 +473,7 @@ bool RunOptions::Attaches(const std::string& stream) const {
 }
 
 Status CheckEnv(const std::string& word) {
-  if (!word.empty() && word[0] != '=') return absl::OkStatus();
+  if (!word.empty() && word[0] != '=') return OkStatus();
   return InvalidArgument("invalid environment variable: {}", word);
 }
 

@@ -312,7 +312,7 @@ int RunAttach(Session* session, const std::string& name, const AttachOptions& op
        .proxy_signals = options.proxy && !record->config().tty(),
        .detach_keys = options.keys,
        .signals = &signals},
-      [] { return absl::OkStatus(); }, &status);
+      [] { return OkStatus(); }, &status);
   if (end != StreamEnd::kEnded) waiter.Cancel();
   if (end == StreamEnd::kFailed) return Fail(status);
   if (end == StreamEnd::kDetached) return FailHere(kEscaped);

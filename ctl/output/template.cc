@@ -70,7 +70,7 @@ Status CheckComparable(const OrderedJson& a, const OrderedJson& b, bool ordered)
     return InvalidArgument("invalid type for comparison");
   }
   if (kind(a) != kind(b)) return InvalidArgument("incompatible types for comparison");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<OrderedJson> Compare(const std::string& name, const Values& arguments) {
@@ -269,7 +269,7 @@ class Executor {
       if (jump_ != Jump::kNone) break;
     }
     variables_.resize(variables);
-    return absl::OkStatus();
+    return OkStatus();
   }
 
  private:
@@ -294,11 +294,11 @@ class Executor {
     switch (node.kind) {
       case Node::Kind::kText:
         *out += node.text;
-        return absl::OkStatus();
+        return OkStatus();
       case Node::Kind::kBreak:
       case Node::Kind::kContinue:
         jump_ = node.kind == Node::Kind::kBreak ? Jump::kBreak : Jump::kContinue;
-        return absl::OkStatus();
+        return OkStatus();
       case Node::Kind::kRange:
         return RunRange(node, dot, out);
       case Node::Kind::kTemplate:
@@ -306,7 +306,7 @@ class Executor {
       case Node::Kind::kAction: {
         ASSIGN_OR_RETURN(const OrderedJson value, Evaluate(node.pipe, dot));
         if (node.pipe.variables.empty()) *out += TextOf(value);
-        return absl::OkStatus();
+        return OkStatus();
       }
       default:
         return RunIf(node, dot, out);
@@ -320,7 +320,7 @@ class Executor {
     RETURN_IF_ERROR(Run(chosen ? node.body : node.otherwise,
                         chosen && node.kind == Node::Kind::kWith ? value : dot, out));
     variables_.resize(variables);
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   // A template sees its own dot, as $ too, and no variables of its caller.
@@ -370,7 +370,7 @@ class Executor {
       if (std::exchange(jump_, Jump::kNone) == Jump::kBreak) break;
       if (list.is_structured()) ++item;
     }
-    return count == 0 ? Run(node.otherwise, dot, out) : absl::OkStatus();
+    return count == 0 ? Run(node.otherwise, dot, out) : OkStatus();
   }
 
   void SetVariable(const Pipe& pipe, const std::string& name, const OrderedJson& value) {
@@ -471,7 +471,7 @@ class Executor {
     const bool list = value.is_array() || value.is_null();
     if (type == 'v' || (type == 's' && value.is_string()) ||
         (type == 'i' && value.is_number_integer()) || (type == 'l' && list)) {
-      return absl::OkStatus();
+      return OkStatus();
     }
     const char* wanted = type == 's' ? "string" : type == 'i' ? "int" : "[]string";
     if (value.is_null()) return Wrong(fmt::format("invalid value; expected {}", wanted));

@@ -112,7 +112,7 @@ class Lexer {
     const size_t close = CloseHere(trim);
     if (close == 0) return Wrong("comment ends before closing delimiter");
     at_ += close;
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   Status Action(bool* trim) {
@@ -122,7 +122,7 @@ class Lexer {
         if (depth > 0) return Wrong("unclosed left paren");
         Add(Kind::kClose, at_, "}}");
         at_ += close;
-        return absl::OkStatus();
+        return OkStatus();
       }
       if (at_ >= text_.size()) return Wrong("unclosed action");
       const char c = text_[at_];
@@ -139,7 +139,7 @@ class Lexer {
     const auto take = [&](Kind kind, size_t size) {
       Add(kind, begin, text_.substr(begin, size));
       at_ = begin + size;
-      return absl::OkStatus();
+      return OkStatus();
     };
     // A field, a variable or a word, which something has to end.
     const auto take_word = [&](Kind kind, size_t from) -> Status {
@@ -149,13 +149,13 @@ class Lexer {
       const bool ended = from >= text_.size() || IsSpace(text_[from]) ||
                          std::string_view(".,|:()").find(text_[from]) != std::string_view::npos ||
                          text_.compare(from, 2, "}}") == 0;
-      return ended ? absl::OkStatus() : Wrong("bad character " + CodePoint(text_[from]));
+      return ended ? OkStatus() : Wrong("bad character " + CodePoint(text_[from]));
     };
     if (IsSpace(c)) {
       bool trim = false;
       while (at_ < text_.size() && IsSpace(text_[at_]) && CloseHere(&trim) == 0) ++at_;
       Add(Kind::kSpace, begin, text_.substr(begin, at_ - begin));
-      return absl::OkStatus();
+      return OkStatus();
     }
     if (c == '"' || c == '`') return QuotedText(c);
     if (c == ':' && next == '=') return take(Kind::kDeclare, 2);
@@ -192,7 +192,7 @@ class Lexer {
       if (text_[end] == quote) {
         Add(Kind::kString, at_, text_.substr(at_, end + 1 - at_));
         at_ = end + 1;
-        return absl::OkStatus();
+        return OkStatus();
       }
       if (text_[end] == '\\' && quote == '"') ++end;
     }
@@ -208,7 +208,7 @@ class Lexer {
     (void)std::strtod(number.c_str(), &end);
     if (*end != '\0') return Wrong(fmt::format("bad number syntax: {}", Quote(number)));
     Add(Kind::kNumber, begin, number);
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   const std::string& text_;
@@ -300,7 +300,7 @@ class Parser {
 
   Status ExpectClose(const std::string& where) {
     const Token token = NextWord();
-    return token.kind == Kind::kClose ? absl::OkStatus() : Unexpected(token, where);
+    return token.kind == Kind::kClose ? OkStatus() : Unexpected(token, where);
   }
 
   StatusOr<std::string> ParseName(const std::string& where) {
@@ -327,7 +327,7 @@ class Parser {
     if (end != "end") return Wrong("unexpected {{else}} in " + block + " clause");
     variables_ = outer;
     ranges_ = ranges;
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   StatusOr<Node> ParseAction(const Token& open) {
@@ -389,12 +389,12 @@ class Parser {
     if (block != "range" && word.kind == Kind::kWord && word.text == block) {
       ASSIGN_OR_RETURN(Node inner, ParseBlock(node->kind));
       node->otherwise.push_back(std::move(inner));
-      return absl::OkStatus();
+      return OkStatus();
     }
     RETURN_IF_ERROR(ExpectClose("else"));
     std::string end;
     ASSIGN_OR_RETURN(node->otherwise, ParseBody(block, &end));
-    return end == "end" ? absl::OkStatus() : Wrong("expected end; found {{else}}");
+    return end == "end" ? OkStatus() : Wrong("expected end; found {{else}}");
   }
 
   // $k, $v := PIPELINE; $v = PIPELINE; PIPELINE; up to and with `end`.
@@ -465,7 +465,7 @@ class Parser {
 
   Status CheckVariable(const std::string& name) const {
     if (std::find(variables_.begin(), variables_.end(), name) != variables_.end()) {
-      return absl::OkStatus();
+      return OkStatus();
     }
     return Wrong(fmt::format("undefined variable \"{}\"", name));
   }

@@ -42,7 +42,7 @@ Status KeepByAge(std::vector<T>* list, const std::string& key, const std::string
   Keep(list, [&](const T& item) {
     return key == "before" ? item.created() < time : item.created() > time;
   });
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::function<bool(const Container&, const std::string&)>> ContainerMatcher(
@@ -154,7 +154,7 @@ Status FilterContainers(const Filters& filters, std::vector<Container>* containe
       return AnyOf(filter, [&](const std::string& value) { return matcher(c, value); });
     });
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status FilterImages(const Filters& filters, std::vector<Image>* images) {
@@ -189,7 +189,7 @@ Status FilterImages(const Filters& filters, std::vector<Image>* images) {
       return InvalidArgument("invalid filter '{}'", key);
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<bool> EventMatches(const Filters& filters, const ocid::v1::Event& event) {

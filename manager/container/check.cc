@@ -54,7 +54,7 @@ Status CheckRestart(const HostConfig& host) {
   if (host.auto_remove() && !none) {
     return InvalidArgument("conflicting options: cannot specify both --restart and --rm");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CheckMemory(const HostConfig& host) {
@@ -82,7 +82,7 @@ Status CheckMemory(const HostConfig& host) {
     return InvalidArgument(
         "Minimum memory limit can not be less than memory reservation limit, see usage");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CheckCpuTime(const HostConfig& host, const HostFacts& facts) {
@@ -110,16 +110,16 @@ Status CheckCpuTime(const HostConfig& host, const HostFacts& facts) {
   if (host.cpu_shares() > 262144) {
     return InvalidArgument("the maximum allowed cpu-shares is 262144");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CheckCpuset(const std::string& text, const std::set<unsigned>& available, const char* option,
                    const char* what) {
-  if (text.empty()) return absl::OkStatus();
+  if (text.empty()) return OkStatus();
   const auto wanted = ParseNumberList(text);
   if (!wanted.ok()) return InvalidArgument("Invalid value {} for {}", text, option);
   if (std::includes(available.begin(), available.end(), wanted->begin(), wanted->end())) {
-    return absl::OkStatus();
+    return OkStatus();
   }
   return InvalidArgument("Requested {} are not available - requested {}, available: {}", what, text,
                          FormatNumberList(available));
@@ -134,7 +134,7 @@ Status CheckMountTargets(const HostConfig& host) {
       return InvalidArgument("Duplicate mount point: {}", target);
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // A name of a host goes into /etc/hosts and into the kernel, which takes 64 bytes.
@@ -143,7 +143,7 @@ Status CheckHostName(const std::string& name) {
   const bool clean = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return c > ' ' && c != 0x7f && c != '/' && c != '#';
   });
-  if (clean && name.size() <= kLongest) return absl::OkStatus();
+  if (clean && name.size() <= kLongest) return OkStatus();
   return InvalidArgument("invalid hostname format: {}", name);
 }
 
@@ -172,7 +172,7 @@ Status CheckConfig(const ContainerConfig& config) {
   if (!signal.empty() && !ParseSignal(signal).ok()) {
     return InvalidArgument("Invalid signal: {}", signal);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -191,7 +191,7 @@ Status CheckNuls(const google::protobuf::Message& message) {
   std::vector<const Field*> fields;
   reflection.ListFields(message, &fields);
   const auto check = [](const Field& field, const std::string& text) -> Status {
-    if (text.find('\0') == std::string::npos) return absl::OkStatus();
+    if (text.find('\0') == std::string::npos) return OkStatus();
     return InvalidArgument("{}: a NUL is no character of a text", field.name());
   };
   for (const Field* field : fields) {
@@ -208,7 +208,7 @@ Status CheckNuls(const google::protobuf::Message& message) {
       }
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::set<unsigned>> ParseNumberList(std::string_view text) {
@@ -251,7 +251,7 @@ Status CheckRequest(const ocid::v1::CreateContainerRequest& request, const HostF
     return InvalidArgument("Invalid value {}, range for oom score adj is [-1000, 1000]",
                            host.oom_score_adj());
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 std::vector<std::string> AdaptToHost(const HostFacts& facts, HostConfig* host) {
@@ -274,11 +274,11 @@ std::vector<std::string> AdaptToHost(const HostFacts& facts, HostConfig* host) {
 
 Status CheckPlatform(const std::string& wanted, const ocid::v1::Image& image,
                      const std::string& reference) {
-  if (wanted.empty()) return absl::OkStatus();
+  if (wanted.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const image::Platform platform, image::ParsePlatform(wanted));
   // The host's own variants run one another; what was pulled for it is good enough.
   if (platform.os == image.os() && platform.architecture == image.architecture()) {
-    return absl::OkStatus();
+    return OkStatus();
   }
   return InvalidArgument(
       "image with reference {} was found but does not match the specified platform: wanted {}, "

@@ -94,7 +94,7 @@ Status CheckBinds(ocid::v1::HostConfig* host) {
     }
     RETURN_IF_ERROR(MakeDirs(mount.source(), 0755));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -131,7 +131,7 @@ Status ContainerManager::CheckName(const std::string& name) {
   }
   ASSIGN_OR_RETURN(const auto rows,
                    database_->Query("SELECT id FROM containers WHERE name = ?", {name}));
-  if (rows.empty()) return absl::OkStatus();
+  if (rows.empty()) return OkStatus();
   return Error(StatusCode::kAlreadyExists,
                "Conflict. The container name \"/{}\" is already in use by container \"{}\". You "
                "have to remove (or rename) that container to be able to reuse that name.",
@@ -191,7 +191,7 @@ Status ContainerManager::Fill(const CreateContainerRequest& request,
   }
   if (host->shm_size() == 0) host->set_shm_size(64u << 20);
   if (host->log_config().type().empty()) host->mutable_log_config()->set_type("json-file");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<ocid::v1::CreateContainerResponse> ContainerManager::Create(

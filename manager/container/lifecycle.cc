@@ -81,7 +81,7 @@ std::string OutputUri(const Container& record, const std::string& bundle) {
 Status LinkMtab(const UniqueFd& rootfs) {
   ASSIGN_OR_RETURN(const UniqueFd etc, MakeDirsInRoot(rootfs, "/etc", 0755));
   if (::symlinkat("/proc/mounts", etc.get(), "mtab") == 0 || errno == EEXIST) {
-    return absl::OkStatus();
+    return OkStatus();
   }
   return SysError(errno, "symlink", "/etc/mtab");
 }
@@ -128,7 +128,7 @@ Status ContainerManager::Start(const std::string& name) {
     if (live->removing) {
       return FailedPrecondition("container is marked for removal and cannot be started");
     }
-    if (IsRunning(live->record)) return absl::OkStatus();
+    if (IsRunning(live->record)) return OkStatus();
     live->stop_wanted = false;
     live->record.mutable_state()->set_stopped_by_hand(false);
     live->record.mutable_state()->set_restart_count(0);
@@ -241,7 +241,7 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   live->changed.notify_all();
   Publish(*record, "start");
   std::thread([this, live, shim] { Monitor(live, shim); }).detach();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ContainerManager::SetUpNetwork(Container* record, std::string* netns) {
@@ -250,7 +250,7 @@ Status ContainerManager::SetUpNetwork(Container* record, std::string* netns) {
   record->clear_ports();
   if (mode == "host") {
     record->add_networks()->set_network("host");
-    return absl::OkStatus();
+    return OkStatus();
   }
   if (mode.starts_with("container:")) {
     ASSIGN_OR_RETURN(const LivePtr other, Find(mode.substr(10)));
@@ -260,7 +260,7 @@ Status ContainerManager::SetUpNetwork(Container* record, std::string* netns) {
                                 other->record.id());
     }
     *netns = other->record.sandbox_key();
-    return absl::OkStatus();
+    return OkStatus();
   }
   *netns = NetNs(record->id());
   RETURN_IF_ERROR(network::MakeNetNs(*netns));
@@ -269,7 +269,7 @@ Status ContainerManager::SetUpNetwork(Container* record, std::string* netns) {
   auto* endpoint = record->add_networks();
   if (mode == "none") {
     endpoint->set_network("none");
-    return absl::OkStatus();
+    return OkStatus();
   }
   endpoint->set_network("bridge");
   std::vector<network::PortMapping> mappings;
@@ -290,7 +290,7 @@ Status ContainerManager::SetUpNetwork(Container* record, std::string* netns) {
     port->set_host_ip(mapping.host_ip.empty() ? "0.0.0.0" : mapping.host_ip);
     port->set_host_port(std::to_string(mapping.host_port));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ContainerManager::WriteEtcFiles(const Container& record) {
@@ -357,8 +357,8 @@ StatusOr<Json> ContainerManager::WriteBundle(const LivePtr& live, const Containe
 void ContainerManager::EndShim(const std::string& id, ShimClient* shim) {
   Status deleted = shim->Delete("");
   // What a daemon that was killed had asked for may be under way still.
-  if (!deleted.ok() && !absl::IsNotFound(deleted)) deleted = shim->Delete("");
-  if (!deleted.ok() && !absl::IsNotFound(deleted))
+  if (!deleted.ok() && !IsNotFound(deleted)) deleted = shim->Delete("");
+  if (!deleted.ok() && !IsNotFound(deleted))
     spdlog::warn("container {}: the shim can't delete it: {}", id, MessageOf(deleted));
   shim->Shutdown();
 }
@@ -534,13 +534,13 @@ Status ContainerManager::DeleteFromRuntime(const std::string& id) {
     const std::string path = address->substr(std::min(address->find('/') + 2, address->size()));
     if (path.starts_with(shim.socket_dir + "/")) IgnoreError(sys::Unlink(path), "it ended well");
   }
-  if (!PathExists(shim.runtime_root + "/" + id)) return absl::OkStatus();
+  if (!PathExists(shim.runtime_root + "/" + id)) return OkStatus();
   ASSIGN_OR_RETURN(
       const CommandResult result,
       RunCommand({.path = shim.runtime,
                   .args = {shim.runtime, "--root", shim.runtime_root, "delete", "--force", id},
                   .timeout = kRuntimeTimeout}));
-  if (result.wait_status == 0) return absl::OkStatus();
+  if (result.wait_status == 0) return OkStatus();
   return Internal("ocirun delete --force {}: {}", id, result.error_output);
 }
 
@@ -589,7 +589,7 @@ Status ContainerManager::StopLive(const LivePtr& live, std::optional<int32_t> ti
     record = live->record;
   }
   live->changed.notify_all();
-  if (shim == nullptr || !IsRunning(record)) return absl::OkStatus();
+  if (shim == nullptr || !IsRunning(record)) return OkStatus();
   if (text.empty()) text = record.config().stop_signal();
   ASSIGN_OR_RETURN(const int number, ParseSignal(text.empty() ? "SIGTERM" : text));
   if (!timeout && record.config().has_stop_timeout_seconds()) {
@@ -615,7 +615,7 @@ Status ContainerManager::StopLive(const LivePtr& live, std::optional<int32_t> ti
   }
   lock.unlock();
   Publish(record, "stop");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ContainerManager::Restart(const ocid::v1::RestartContainerRequest& request) {
@@ -628,7 +628,7 @@ Status ContainerManager::Restart(const ocid::v1::RestartContainerRequest& reques
   RETURN_IF_ERROR(Start(request.container()));
   const std::lock_guard lock(live->mutex);
   Publish(live->record, "restart");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ContainerManager::Remove(const std::string& name, bool force) {
@@ -660,7 +660,7 @@ Status ContainerManager::Remove(const std::string& name, bool force) {
   const std::lock_guard life(live->life);
   RETURN_IF_ERROR(RemoveLocked(live));
   keep.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ContainerManager::RemoveFolders(const std::string& id) {
@@ -674,7 +674,7 @@ Status ContainerManager::RemoveLocked(const LivePtr& live) {
   Container record;
   {
     const std::lock_guard lock(live->mutex);
-    if (live->removed) return absl::OkStatus();
+    if (live->removed) return OkStatus();
     if (IsRunning(live->record)) {
       return FailedPrecondition(
           "cannot remove container \"/{}\": container is running: stop the "

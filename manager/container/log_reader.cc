@@ -103,13 +103,13 @@ Status ReadLogs(const std::string& path, const LogQuery& query, const std::funct
   for (const std::string& old : RotatedFiles(path)) {
     ASSIGN_OR_RETURN(UniqueFd file, sys::Open(old, O_RDONLY));
     ASSIGN_OR_RETURN(const bool more, LineFile(std::move(file)).ReadOn(take));
-    if (!more) return absl::OkStatus();
+    if (!more) return OkStatus();
   }
   StatusOr<UniqueFd> file = sys::Open(path, O_RDONLY);
-  if (ErrnoOf(file.status()) == ENOENT && !query.follow) return absl::OkStatus();
+  if (ErrnoOf(file.status()) == ENOENT && !query.follow) return OkStatus();
   while (!file.ok()) {
     if (ErrnoOf(file.status()) != ENOENT) return file.status();
-    if (ended()) return absl::OkStatus();
+    if (ended()) return OkStatus();
     std::this_thread::sleep_for(kPollEvery);
     file = sys::Open(path, O_RDONLY);
   }
@@ -118,11 +118,11 @@ Status ReadLogs(const std::string& path, const LogQuery& query, const std::funct
     const bool last = !query.follow || ended();  // asked before reading: what was written is read
     const bool rotated = current.WasRotated(path);
     ASSIGN_OR_RETURN(const bool more, current.ReadOn(take));
-    if (!more) return absl::OkStatus();
+    if (!more) return OkStatus();
     if (collecting) {
       collecting = false;
       for (const LogEntry& kept : tail) {
-        if (!entry(kept)) return absl::OkStatus();
+        if (!entry(kept)) return OkStatus();
       }
     }
     if (rotated) {
@@ -130,7 +130,7 @@ Status ReadLogs(const std::string& path, const LogQuery& query, const std::funct
       current = LineFile(std::move(next));
       continue;
     }
-    if (last) return absl::OkStatus();
+    if (last) return OkStatus();
     std::this_thread::sleep_for(kPollEvery);
   }
 }

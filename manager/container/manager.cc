@@ -111,7 +111,7 @@ Status ContainerManager::Kill(const std::string& name, const std::string& signal
     IgnoreError(shim->Resume(), "a frozen process takes no signal");
   }
   Publish(record, "kill", {{"signal", std::to_string(number)}});
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ContainerManager::Pause(const std::string& name) {
@@ -158,7 +158,7 @@ Status ContainerManager::Rename(const std::string& name, const std::string& raw)
   RETURN_IF_ERROR(transaction->Commit());
   live->record = renamed;
   Publish(renamed, "rename");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<ocid::v1::WaitContainerResponse> ContainerManager::Wait(

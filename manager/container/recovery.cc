@@ -71,7 +71,7 @@ Status ContainerManager::Recover() {
     live->record.mutable_state()->set_stopped_by_hand(false);
     PlanRestart(live, std::chrono::milliseconds(0));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // What a daemon that was killed amid a create or a removal left: folders that no record names.
@@ -82,7 +82,7 @@ Status ContainerManager::RemoveGarbage() {
   for (const std::string& id : folders) {
     if (containers_.count(id) == 0) IgnoreError(RemoveFolders(id), "tried again at the next start");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void ContainerManager::RecoverOne(const LivePtr& live) {

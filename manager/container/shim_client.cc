@@ -273,7 +273,7 @@ Status AttachConnection::WriteInput(std::string_view data, const std::function<b
     if (n < 0) return SysError(errno, "send", "attach");
     rest.remove_prefix(static_cast<size_t>(n));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void AttachConnection::Shutdown() { shutdown(socket_.get(), SHUT_RDWR); }

@@ -272,7 +272,7 @@ Status AddDevices(const HostConfig& host, Json* linux_part) {
     rule["access"] = device.cgroup_permissions().empty() ? "rwm" : device.cgroup_permissions();
     (*linux_part)["resources"]["devices"].push_back(rule);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Json ResourcesOf(const HostConfig& host) {
@@ -482,7 +482,7 @@ Status CheckMountTypes(const Json& spec, const UniqueFd& rootfs) {
         source, target, S_ISDIR(from.st_mode) ? "a folder" : "a file",
         S_ISDIR(onto.st_mode) ? "a folder of the image" : "a file of the image");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 void SetConsoleSize(const ocid::v1::TerminalSize& size, Json* process) {

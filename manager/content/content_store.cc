@@ -59,7 +59,7 @@ Status BlobWriter::Resume() {
     offset_ += static_cast<uint64_t>(n);
   }
   // Longer than it may be: not ours to go on with.
-  if (offset_ <= size_) return absl::OkStatus();
+  if (offset_ <= size_) return OkStatus();
   if (ftruncate(file_.get(), 0) != 0) {
     return SysError(errno, "truncate", store_->IngestPath(digest_));
   }
@@ -83,7 +83,7 @@ Status BlobWriter::Write(std::string_view data) {
     data.remove_prefix(static_cast<size_t>(n));
     offset_ += static_cast<uint64_t>(n);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The old bytes stay until they are written over: a reader may be among them, and a blob's bytes
@@ -91,7 +91,7 @@ Status BlobWriter::Write(std::string_view data) {
 Status BlobWriter::Restart() {
   offset_ = 0;
   hash_ = std::make_unique<Sha256>();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status BlobWriter::Commit() {
@@ -194,7 +194,7 @@ Status ContentStore::RemoveIngests(UnixNanos before) {
     if (info.st_mtim.tv_sec * 1'000'000'000LL >= before) continue;
     RETURN_IF_ERROR(sys::Unlink(entry.path().string()));
   }
-  return error ? SysError(error.value(), "list", root_ + "/ingest") : absl::OkStatus();
+  return error ? SysError(error.value(), "list", root_ + "/ingest") : OkStatus();
 }
 
 }  // namespace ocirun::content

@@ -65,7 +65,7 @@ TEST_CASE("a reader follows a writer") {
   BlobFeed feed;
   feed.Advance(10);
   CHECK(feed.WaitBeyond(3, {})->available == 10);
-  feed.Finish(absl::DataLossError("torn"));
+  feed.Finish(Error(StatusCode::kDataLoss, "torn"));
   CHECK(feed.WaitBeyond(10, {}).status().code() == StatusCode::kDataLoss);
 
   BlobFeed idle;

@@ -107,7 +107,7 @@ Status ImageStore::Pull(const ocid::v1::PullImageRequest& request, const Progres
   result->set_up_to_date(up_to_date);
   result->set_image_id(image_id);
   progress(message);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<ImageStore::Target> ImageStore::FetchTarget(registry::RegistryClient* client,
@@ -217,7 +217,7 @@ Status ImageStore::ImportLayout(const std::string& folder, const std::string& na
   ASSIGN_OR_RETURN(
       const auto rows,
       database_->Query("SELECT 1 FROM image_references WHERE name = ?", {reference.Canonical()}));
-  if (!rows.empty()) return absl::OkStatus();
+  if (!rows.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const auto layout, content::ContentStore::Open(folder));
   ASSIGN_OR_RETURN(const std::string index_text, ReadFile(folder + "/index.json", kMaxManifest));
   ASSIGN_OR_RETURN(const Json index, ParseJson(index_text));
@@ -361,7 +361,7 @@ Status ImageStore::CheckRemovable(const std::string& id, const std::string& name
         "repositories",
         ShortId(id));
   }
-  if (!by_id && tags > 1) return absl::OkStatus();  // only a name goes
+  if (!by_id && tags > 1) return OkStatus();  // only a name goes
   ASSIGN_OR_RETURN(const auto users,
                    database_->Query("SELECT id, running FROM containers WHERE image = ? ORDER BY "
                                     "running DESC",
@@ -380,7 +380,7 @@ Status ImageStore::CheckRemovable(const std::string& id, const std::string& name
         "conflict: unable to delete {} ({} be forced) - image is being used by {} container {}",
         ShortId(id), running ? "cannot" : "must", running ? "running" : "stopped", container);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<ocid::v1::RemoveImageResponse> ImageStore::Remove(const std::string& name, bool force) {
@@ -463,7 +463,7 @@ Status ImageStore::SweepLayers(const std::vector<std::string>& chain_ids) {
     });
     RETURN_IF_ERROR(status);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ImageStore::SweepBlobs(const std::vector<std::string>& digests) {
@@ -479,7 +479,7 @@ Status ImageStore::SweepBlobs(const std::vector<std::string>& digests) {
     });
     RETURN_IF_ERROR(status);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // At start: what a killed pull left serves the next try for a day, and then goes.

@@ -73,7 +73,7 @@ Status ParseHealth(const JsonView& view, ocid::v1::HealthConfig* health) {
   health->set_start_period_nanos(start.value_or(0));
   ASSIGN_OR_RETURN(const auto retries, OptionalUInt32(view, "Retries"));
   health->set_retries(retries.value_or(0));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ParseRunConfig(const JsonView& view, ocid::v1::ImageConfig* config) {
@@ -83,7 +83,7 @@ Status ParseRunConfig(const JsonView& view, ocid::v1::ImageConfig* config) {
   const auto fill = [&view](const char* key, auto* field) -> Status {
     ASSIGN_OR_RETURN(const auto words, StringsOf(view, key));
     field->Add(words.begin(), words.end());
-    return absl::OkStatus();
+    return OkStatus();
   };
   RETURN_IF_ERROR(fill("Env", config->mutable_env()));
   RETURN_IF_ERROR(fill("Entrypoint", config->mutable_entrypoint()));
@@ -102,7 +102,7 @@ Status ParseRunConfig(const JsonView& view, ocid::v1::ImageConfig* config) {
     ASSIGN_OR_RETURN((*config->mutable_labels())[name], value.String());
   }
   ASSIGN_OR_RETURN(const JsonView health, view.Get("Healthcheck"));
-  return health.present() ? ParseHealth(health, config->mutable_healthcheck()) : absl::OkStatus();
+  return health.present() ? ParseHealth(health, config->mutable_healthcheck()) : OkStatus();
 }
 
 Status ParseHistory(const JsonView& view, const std::vector<uint64_t>& layer_sizes,
@@ -121,7 +121,7 @@ Status ParseHistory(const JsonView& view, const std::vector<uint64_t>& layer_siz
     entry->set_empty_layer(empty);
     if (!empty && layer < layer_sizes.size()) entry->set_size(layer_sizes[layer++]);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace

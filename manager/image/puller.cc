@@ -97,14 +97,14 @@ class Pull {
     if (writer == nullptr) {
       ASSIGN_OR_RETURN(work->file, sys::Open(tools_.content->Path(blob.digest), O_RDONLY));
       Report(*work, Layer::STATE_DOWNLOAD_COMPLETE);
-      return absl::OkStatus();
+      return OkStatus();
     }
     ASSIGN_OR_RETURN(work->file, sys::Duplicate(writer->file()));
     RETURN_IF_ERROR(Fetch(client, work, writer.get()));
     Report(*work, Layer::STATE_VERIFYING_CHECKSUM);
     RETURN_IF_ERROR(writer->Commit());
     Report(*work, Layer::STATE_DOWNLOAD_COMPLETE);
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   // Again from where the connection was lost, a few times.
@@ -129,7 +129,7 @@ class Pull {
               last_report = now;
               Report(*work, Layer::STATE_DOWNLOADING, writer->offset());
             }
-            return absl::OkStatus();
+            return OkStatus();
           });
       if (status.ok() && writer->offset() < blob.size && writer->offset() == before) {
         return Error(StatusCode::kDataLoss, "blob {} has {} bytes instead of {}", blob.digest,
@@ -139,7 +139,7 @@ class Pull {
           status.code() == StatusCode::kAborted || status.code() == StatusCode::kUnavailable;
       if (!status.ok() && (!lost || attempt >= kAttempts)) return status;
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   void UnpackAll() {
@@ -191,7 +191,7 @@ class Pull {
       RETURN_IF_ERROR(tools_.unpacked({.job = work->job, .size = result.size}));
     }
     Report(*work, Layer::STATE_PULL_COMPLETE);
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   const PullTools& tools_;
@@ -214,7 +214,7 @@ Status PullLayers(const PullTools& tools, const std::vector<LayerJob>& jobs,
 Status DownloadBlob(content::ContentStore* content, registry::RegistryClient* client,
                     const Descriptor& blob, const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const auto writer, content->StartWrite(blob.digest, blob.size, stop));
-  if (writer == nullptr) return absl::OkStatus();
+  if (writer == nullptr) return OkStatus();
   RETURN_IF_ERROR(client->FetchBlob(
       blob.digest, writer->offset(), [&] { return writer->Restart(); },
       [&](std::string_view data) { return writer->Write(data); }));

@@ -96,7 +96,7 @@ Status CheckDigest(std::string_view digest) {
   if (algorithm != "sha256") return InvalidArgument("unsupported digest algorithm");
   if (hex.size() != 64) return InvalidArgument("invalid checksum digest length");
   if (!All(hex, IsHex)) return InvalidArgument("invalid checksum digest format");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Splits "domain/rest" as Docker's clients do: what stands before the first slash is a domain only

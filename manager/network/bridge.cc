@@ -165,7 +165,7 @@ Status BridgeNetwork::ReadSubnet() {
     return InvalidArgument("network.subnet: {} must have a prefix of 8 to 29", subnet_);
   }
   gateway_ = FormatIpv4(parsed.first + 1);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status BridgeNetwork::ChooseSubnet() {
@@ -176,17 +176,17 @@ Status BridgeNetwork::ChooseSubnet() {
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
   ASSIGN_OR_RETURN(const auto routes, netlink->ListRoutes());
   ASSIGN_OR_RETURN(subnet_, FirstFreeSubnet(routes));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The bridge is made with the first container and goes with the daemon: another daemon, or the
 // host, may have the subnet by now. As long as no container has an address in it, the next one
 // does.
 Status BridgeNetwork::LeaveTakenSubnet(Netlink* netlink) {
-  if (!options_.subnet.empty() || !connected_.empty()) return absl::OkStatus();
+  if (!options_.subnet.empty() || !connected_.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const auto routes, netlink->ListRoutes());
   ASSIGN_OR_RETURN(const auto subnet, ParseSubnet(subnet_));
-  if (!IsTaken(subnet, routes)) return absl::OkStatus();
+  if (!IsTaken(subnet, routes)) return OkStatus();
   ASSIGN_OR_RETURN(subnet_, FirstFreeSubnet(routes));
   RETURN_IF_ERROR(
       database_->Execute("UPDATE networks SET subnet = ? WHERE name = 'bridge'", {subnet_}));
@@ -197,7 +197,7 @@ Status BridgeNetwork::EnsureBridge() {
   const std::string& name = options_.bridge_name;
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
   ASSIGN_OR_RETURN(const bool there, netlink->HasLink(name));
-  if (there) return absl::OkStatus();
+  if (there) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd lock, LockNetworkNamespace());
   RETURN_IF_ERROR(LeaveTakenSubnet(netlink.get()));
   RETURN_IF_ERROR(netlink->AddBridge(name));
@@ -208,7 +208,7 @@ Status BridgeNetwork::EnsureBridge() {
   RETURN_IF_ERROR(WriteFile("/proc/sys/net/ipv4/conf/" + name + "/route_localnet", "1"));
   RETURN_IF_ERROR(WriteFile("/proc/sys/net/ipv4/ip_forward", "1"));
   remove.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Building and sending the table takes libnftables milliseconds: only when ours has changed, or
@@ -228,7 +228,7 @@ Status BridgeNetwork::ApplyRules() {
   const std::string rules = RenderRules(state);
   const StatusOr<uint32_t> before = RulesGeneration();
   if (before.ok() && rules == applied_rules_ && *before == applied_generation_) {
-    return absl::OkStatus();
+    return OkStatus();
   }
   applied_rules_.clear();
   RETURN_IF_ERROR(ApplyFirewall(rules));
@@ -238,7 +238,7 @@ Status BridgeNetwork::ApplyRules() {
     applied_rules_ = rules;
     applied_generation_ = *after;
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::string> BridgeNetwork::FreeAddress() const {
@@ -321,7 +321,7 @@ Status BridgeNetwork::Plug(const Endpoint& endpoint, const std::string& netns_pa
   };
   RETURN_IF_ERROR(InNetNs(netns_path, configure));
   remove.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status BridgeNetwork::Disconnect(const std::string& container, const Endpoint& endpoint) {
@@ -330,7 +330,7 @@ Status BridgeNetwork::Disconnect(const std::string& container, const Endpoint& e
   const bool had_ports = found != connected_.end() && !found->second.ports.empty();
   if (found != connected_.end()) connected_.erase(found);
   if (!endpoint.veth.empty()) DeleteLinkSoon(endpoint);
-  return had_ports ? ApplyRules() : absl::OkStatus();
+  return had_ports ? ApplyRules() : OkStatus();
 }
 
 // `mutex_` is held.
@@ -370,10 +370,10 @@ Status BridgeNetwork::Restore(const std::string& container, const Endpoint& endp
 Status BridgeNetwork::Close() {
   std::unique_lock lock(mutex_);
   left_.wait(lock, [&] { return leaving_.empty(); });
-  if (!connected_.empty()) return absl::OkStatus();
+  if (!connected_.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open());
   ASSIGN_OR_RETURN(const bool there, netlink->HasLink(options_.bridge_name));
-  if (!there) return absl::OkStatus();
+  if (!there) return OkStatus();
   applied_rules_.clear();
   RETURN_IF_ERROR(RemoveFirewall(Table()));
   return netlink->DeleteLink(options_.bridge_name);

@@ -23,7 +23,7 @@ Status RunNft(const std::string& commands) {
   if (context == nullptr) return Internal("nftables: no context");
   nft_ctx_buffer_output(context.get());
   nft_ctx_buffer_error(context.get());
-  if (nft_run_cmd_from_buffer(context.get(), commands.c_str()) == 0) return absl::OkStatus();
+  if (nft_run_cmd_from_buffer(context.get(), commands.c_str()) == 0) return OkStatus();
   std::string text = nft_ctx_get_error_buffer(context.get());
   return Internal("nftables: {}", text.substr(0, text.find('\n')));
 }

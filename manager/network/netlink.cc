@@ -86,7 +86,7 @@ Status Netlink::AddBridge(const std::string& name) {
   const Link link(rtnl_link_bridge_alloc());
   rtnl_link_set_name(link.get(), name.c_str());
   const int code = rtnl_link_add(socket_, link.get(), NLM_F_CREATE | NLM_F_EXCL);
-  return code < 0 ? ErrorOf(code, "bridge " + name) : absl::OkStatus();
+  return code < 0 ? ErrorOf(code, "bridge " + name) : OkStatus();
 }
 
 Status Netlink::AddVeth(const std::string& name, const std::string& bridge, const std::string& peer,
@@ -101,7 +101,7 @@ Status Netlink::AddVeth(const std::string& name, const std::string& bridge, cons
   rtnl_link_set_addr(other.get(), address.get());
   rtnl_link_set_ns_fd(other.get(), peer_ns.get());
   const int code = rtnl_link_add(socket_, link.get(), NLM_F_CREATE | NLM_F_EXCL);
-  return code < 0 ? ErrorOf(code, "veth " + name) : absl::OkStatus();
+  return code < 0 ? ErrorOf(code, "veth " + name) : OkStatus();
 }
 
 Status Netlink::SetUp(const std::string& name) {
@@ -112,16 +112,16 @@ Status Netlink::SetUp(const std::string& name) {
   rtnl_link_set_ifindex(link.get(), index);
   rtnl_link_set_flags(change.get(), IFF_UP);
   const int code = rtnl_link_change(socket_, link.get(), change.get(), 0);
-  return code < 0 ? ErrorOf(code, "link " + name + " up") : absl::OkStatus();
+  return code < 0 ? ErrorOf(code, "link " + name + " up") : OkStatus();
 }
 
 Status Netlink::DeleteLink(const std::string& name) {
   ASSIGN_OR_RETURN(const int index, IndexOf(name));
-  if (index == 0) return absl::OkStatus();
+  if (index == 0) return OkStatus();
   const Link link(rtnl_link_alloc());
   rtnl_link_set_ifindex(link.get(), index);
   const int code = rtnl_link_delete(socket_, link.get());
-  return code < 0 && code != -NLE_NODEV ? ErrorOf(code, "delete link " + name) : absl::OkStatus();
+  return code < 0 && code != -NLE_NODEV ? ErrorOf(code, "delete link " + name) : OkStatus();
 }
 
 Status Netlink::AddAddress(const std::string& name, const std::string& address) {
@@ -138,7 +138,7 @@ Status Netlink::AddAddress(const std::string& name, const std::string& address) 
   }
   const int code = rtnl_addr_add(socket_, request.get(), 0);
   if (code < 0 && code != -NLE_EXIST) return ErrorOf(code, address + " on " + name);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Netlink::AddDefaultRoute(const std::string& gateway) {
@@ -150,7 +150,7 @@ Status Netlink::AddDefaultRoute(const std::string& gateway) {
   rtnl_route_nh_set_gateway(hop, via.get());
   rtnl_route_add_nexthop(route.get(), hop);  // takes the hop
   const int code = rtnl_route_add(socket_, route.get(), NLM_F_EXCL);
-  return code < 0 ? ErrorOf(code, "default route by " + gateway) : absl::OkStatus();
+  return code < 0 ? ErrorOf(code, "default route by " + gateway) : OkStatus();
 }
 
 StatusOr<std::vector<std::string>> Netlink::ListRoutes() {

@@ -41,7 +41,7 @@ Status MakeNetNs(const std::string& path) {
   };
   RETURN_IF_ERROR(OnOwnThread(make));
   remove.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RemoveNetNs(const std::string& path) {
@@ -49,7 +49,7 @@ Status RemoveNetNs(const std::string& path) {
   const int err = ErrnoOf(unmounted);
   if (!unmounted.ok() && err != EINVAL && err != ENOENT) return unmounted;
   const Status unlinked = sys::Unlink(path);
-  return ErrnoOf(unlinked) == ENOENT ? absl::OkStatus() : unlinked;
+  return ErrnoOf(unlinked) == ENOENT ? OkStatus() : unlinked;
 }
 
 Status InNetNs(const std::string& path, const std::function<Status()>& work) {

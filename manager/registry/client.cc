@@ -153,11 +153,11 @@ Status RegistryClient::Authenticate(const Challenge& challenge, const Endpoint& 
       return Error(StatusCode::kUnauthenticated, "no basic auth credentials");
     }
     tokens_->Put(endpoint.base_url, kBasic);
-    return absl::OkStatus();
+    return OkStatus();
   }
   ASSIGN_OR_RETURN(std::string token, FetchToken(challenge, endpoint));
   tokens_->Put(endpoint.base_url, std::move(token));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::string> RegistryClient::FetchToken(const Challenge& challenge,
@@ -238,7 +238,7 @@ StatusOr<FetchedManifest> RegistryClient::FetchManifest(const std::string& targe
     if (by_digest && manifest.digest != target) {
       return Error(StatusCode::kDataLoss, "manifest verification failed for digest {}", target);
     }
-    return absl::OkStatus();
+    return OkStatus();
   });
   RETURN_IF_ERROR(status);
   return manifest;
@@ -263,7 +263,7 @@ Status RegistryClient::FetchBlob(const std::string& digest, uint64_t offset,
     }
     ASSIGN_OR_RETURN(const HttpResponse response, std::move(answer));
     if (response.status / 100 != 2) return ErrorOf(response, "blob " + digest);
-    return absl::OkStatus();
+    return OkStatus();
   });
 }
 

@@ -150,7 +150,7 @@ class Detect {
     } else {
       chosen_ = std::move(whole);
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   ByteSource source_;

@@ -95,13 +95,13 @@ class Extractor {
     if (raw == nullptr) return InvalidArgument("layer entry with a name that cannot be read");
     name_ = raw;
     ASSIGN_OR_RETURN(const std::vector<std::string> parts, CleanName(name_));
-    if (parts.empty()) return absl::OkStatus();  // the root itself
+    if (parts.empty()) return OkStatus();  // the root itself
     RETURN_IF_ERROR(EnterParent(Join(parts, parts.size() - 1)));
     leaf_ = parts.back();
     path_ = Join(parts, parts.size());
     if (leaf_.starts_with(kWhiteout)) return AddWhiteout(parts);
     ASSIGN_OR_RETURN(const bool made, Create(entry));
-    return made ? Decorate(entry) : absl::OkStatus();
+    return made ? Decorate(entry) : OkStatus();
   }
 
   // A folder's times last: whatever is put into it changes them.
@@ -113,7 +113,7 @@ class Extractor {
         return SysError(errno, "utimensat", path);
       }
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
  private:
@@ -122,20 +122,20 @@ class Extractor {
   }
 
   Status EnterParent(const std::string& path) {
-    if (parent_.valid() && path == parent_path_) return absl::OkStatus();
+    if (parent_.valid() && path == parent_path_) return OkStatus();
     parent_.Reset();
     StatusOr<UniqueFd> folder = MakeDirsInRoot(root_, path, 0755);
     if (!folder.ok()) return Annotate(folder.status(), "layer entry \"" + name_ + "\"");
     parent_ = *std::move(folder);
     parent_path_ = path;
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   Status AddWhiteout(const std::vector<std::string>& parts) {
     if (leaf_ == kOpaque) return SetOpaque(parent_, parent_path_);
     if (leaf_.starts_with(".wh..wh.")) {
       // aufs's own files at the root of Docker's oldest images.
-      if (parts.size() == 1) return absl::OkStatus();
+      if (parts.size() == 1) return OkStatus();
       return InvalidArgument("layer entry \"{}\" is not a whiteout that is known", name_);
     }
     const std::string hidden = leaf_.substr(kWhiteout.size());
@@ -144,19 +144,19 @@ class Extractor {
     }
     if (mknodat(parent_.get(), hidden.c_str(), S_IFCHR, makedev(0, 0)) == 0) {
       whiteouts_.insert(parent_path_ + "/" + hidden);
-      return absl::OkStatus();
+      return OkStatus();
     }
     if (errno != EEXIST) return Failed(errno, "mknod");
     // The layer has an entry of that name: the entry stays; as a folder it hides what is below.
     StatusOr<UniqueFd> folder = sys::OpenAt(parent_, hidden, O_PATH | O_DIRECTORY | O_NOFOLLOW);
-    return folder.ok() ? SetOpaque(*folder, hidden) : absl::OkStatus();
+    return folder.ok() ? SetOpaque(*folder, hidden) : OkStatus();
   }
 
   Status SetOpaque(const UniqueFd& folder, const std::string& path) const {
     if (setxattr(ProcFdPath(folder).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
       return SysError(errno, "setxattr", std::string(kOpaqueAttribute) + " on " + path);
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   // Makes the entry; false when nothing is left to decorate (a hard link).
@@ -193,33 +193,33 @@ class Extractor {
   // Runs `make` (0 or -1 with errno); what is in the way is removed once.
   template <typename F>
   Status Make(const char* call, F make) {
-    if (make() == 0) return absl::OkStatus();
+    if (make() == 0) return OkStatus();
     if (errno != EEXIST) return Failed(errno, call);
     RETURN_IF_ERROR(RemoveExisting());
-    return make() == 0 ? absl::OkStatus() : Failed(errno, call);
+    return make() == 0 ? OkStatus() : Failed(errno, call);
   }
 
   Status RemoveExisting() {
     whiteouts_.erase(parent_path_ + "/" + leaf_);
-    if (unlinkat(parent_.get(), leaf_.c_str(), 0) == 0) return absl::OkStatus();
+    if (unlinkat(parent_.get(), leaf_.c_str(), 0) == 0) return OkStatus();
     if (errno != EISDIR) return Failed(errno, "unlink");
     const std::string here = ProcFdPath(parent_) + "/" + leaf_;
     return RemoveTree(here);
   }
 
   Status CreateFolder() {
-    if (mkdirat(parent_.get(), leaf_.c_str(), 0755) == 0) return absl::OkStatus();
+    if (mkdirat(parent_.get(), leaf_.c_str(), 0755) == 0) return OkStatus();
     if (errno != EEXIST) return Failed(errno, "mkdir");
     struct stat info{};
     if (fstatat(parent_.get(), leaf_.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       return Failed(errno, "stat");
     }
-    if (S_ISDIR(info.st_mode)) return absl::OkStatus();
+    if (S_ISDIR(info.st_mode)) return OkStatus();
     // Hidden first and then made anew: nothing from below may show through.
     const bool hidden = whiteouts_.contains(parent_path_ + "/" + leaf_);
     RETURN_IF_ERROR(RemoveExisting());
     if (mkdirat(parent_.get(), leaf_.c_str(), 0755) != 0) return Failed(errno, "mkdir");
-    if (!hidden) return absl::OkStatus();
+    if (!hidden) return OkStatus();
     ASSIGN_OR_RETURN(const UniqueFd folder,
                      sys::OpenAt(parent_, leaf_, O_PATH | O_DIRECTORY | O_NOFOLLOW));
     return SetOpaque(folder, name_);
@@ -260,7 +260,7 @@ class Extractor {
     if (fstat(file_.get(), &info) == 0 && info.st_size < end && ftruncate(file_.get(), end) != 0) {
       return Failed(errno, "truncate");
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   Status CreateSymlink(const char* target) {
@@ -282,7 +282,7 @@ class Extractor {
       return InvalidArgument(
           "layer entry \"{}\" is a hard link to \"{}\", which is not in its layer", name_, target);
     }
-    if (Join(parts, parts.size()) == path_) return absl::OkStatus();  // to itself
+    if (Join(parts, parts.size()) == path_) return OkStatus();  // to itself
     const Status made = Make("link", [&] {
       return linkat(folder->get(), parts.back().c_str(), parent_.get(), leaf_.c_str(), 0);
     });
@@ -309,16 +309,16 @@ class Extractor {
     const Times times = TimesOf(entry);
     if (archive_entry_filetype(entry) == AE_IFDIR) {
       folder_times_.emplace_back(path_, times);
-      return absl::OkStatus();
+      return OkStatus();
     }
     if (utimensat(parent, leaf_.c_str(), times.values.data(), AT_SYMLINK_NOFOLLOW) != 0) {
       return Failed(errno, "utimensat");
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   Status SetAttributes(archive_entry* entry) const {
-    if (archive_entry_xattr_reset(entry) == 0) return absl::OkStatus();
+    if (archive_entry_xattr_reset(entry) == 0) return OkStatus();
     const char* name = nullptr;
     const void* value = nullptr;
     size_t size = 0;
@@ -332,7 +332,7 @@ class Extractor {
       if (errno == EPERM && user && odd_file) continue;
       return Failed(errno, "setxattr");
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   Status ReaderError() const {
@@ -385,7 +385,7 @@ Status ExtractEntries(archive* reader, Extractor* extractor, const Feed& feed) {
   for (;;) {
     archive_entry* entry = nullptr;
     const int code = archive_read_next_header(reader, &entry);
-    if (code == ARCHIVE_EOF) return absl::OkStatus();
+    if (code == ARCHIVE_EOF) return OkStatus();
     if (!feed.status.ok()) return feed.status;
     if (code < ARCHIVE_WARN) {
       return Error(StatusCode::kDataLoss, "damaged layer: {}",

@@ -15,7 +15,7 @@ Status ConfigureByPieces(const UniqueFd& context, const OverlayMount& mount) {
   for (auto lower = mount.lower.rbegin(); lower != mount.lower.rend(); ++lower) {
     RETURN_IF_ERROR(sys::FsSetString(context, "lowerdir+", *lower));
   }
-  if (mount.upper.empty()) return absl::OkStatus();
+  if (mount.upper.empty()) return OkStatus();
   RETURN_IF_ERROR(sys::FsSetString(context, "upperdir", mount.upper));
   if (mount.throw_away) RETURN_IF_ERROR(sys::FsSetFlag(context, "volatile"));
   return sys::FsSetString(context, "workdir", mount.work);

@@ -44,7 +44,7 @@ StatusOr<std::unique_ptr<StagedLayer>> Snapshotter::Stage() {
 Status Snapshotter::Commit(std::unique_ptr<StagedLayer> layer, std::string_view chain_id) {
   const Status renamed = sys::Rename(layer->path_, LayerPath(chain_id));
   const int err = ErrnoOf(renamed);
-  if (err == EEXIST || err == ENOTEMPTY) return absl::OkStatus();  // same bytes, from another pull
+  if (err == EEXIST || err == ENOTEMPTY) return OkStatus();  // same bytes, from another pull
   if (renamed.ok()) layer->path_.clear();
   return renamed;
 }
@@ -53,7 +53,7 @@ Status Snapshotter::RemoveLayer(std::string_view chain_id) {
   // Out of sight at once: a layer that is half removed must not be taken for a layer.
   const std::string away = root_ + "/staging/" + RandomHex(8);
   const Status renamed = sys::Rename(LayerPath(chain_id), away);
-  if (ErrnoOf(renamed) == ENOENT) return absl::OkStatus();
+  if (ErrnoOf(renamed) == ENOENT) return OkStatus();
   RETURN_IF_ERROR(renamed);
   return RemoveTree(away);
 }

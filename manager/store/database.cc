@@ -163,7 +163,7 @@ Status Database::Migrate() {
     RETURN_IF_ERROR(Execute(fmt::format("PRAGMA user_version={}", migration.number)));
     RETURN_IF_ERROR(transaction->Commit());
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database* database) {
@@ -180,7 +180,7 @@ Transaction::~Transaction() {
 Status Transaction::Commit() {
   RETURN_IF_ERROR(database_->Execute("COMMIT"));
   open_ = false;
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::store

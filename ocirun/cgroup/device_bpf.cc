@@ -107,7 +107,7 @@ Status AttachDeviceRules(const std::string& folder, const std::vector<oci::Devic
   attach.attach_bpf_fd = static_cast<uint32_t>(loaded.get());
   attach.attach_flags = BPF_F_ALLOW_MULTI;
   if (Bpf(BPF_PROG_ATTACH, &attach) < 0) return SysError(errno, "bpf BPF_PROG_ATTACH", folder);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::cgroup

@@ -50,7 +50,7 @@ Status Enter(const Entry& entry) {
   for (const UniqueFd& file : entry.files)
     // 0 is the writer itself, in whichever pid namespace it is.
     RETURN_IF_ERROR(Annotate(sys::WriteAll(file, "0"), "entering the container's cgroup"));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<Entry> EntryOfProcess(pid_t pid) {

@@ -89,19 +89,19 @@ Status MakeCgroup(const std::string& mount_point, const std::string& path,
       return SysError(errno, "mkdir", folder);
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RemoveCgroup(const std::string& folder) {
   // Most have nothing below, and nobody left in them.
-  if (::rmdir(folder.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (::rmdir(folder.c_str()) == 0 || errno == ENOENT) return OkStatus();
   constexpr int kTries = 200;
   for (int attempt = 0;; ++attempt) {
     const std::vector<std::string> all = Descendants(folder);
     int err = 0;
     for (auto it = all.rbegin(); it != all.rend(); ++it)
       if (::rmdir(it->c_str()) < 0 && errno != ENOENT) err = errno;
-    if (err == 0) return absl::OkStatus();
+    if (err == 0) return OkStatus();
     if (err != EBUSY || attempt == kTries) return SysError(err, "rmdir", folder);
     ::usleep(attempt < 20 ? 500 : 10'000);
   }

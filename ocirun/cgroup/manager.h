@@ -56,7 +56,7 @@ class Manager {
   using Tell = std::function<Status()>;
   virtual Status Update(const oci::Resources& resources, const Tell& tell = nullptr) = 0;
   // To be called when the first process is in: what kept the cgroups for it goes.
-  virtual Status Entered() { return absl::OkStatus(); }
+  virtual Status Entered() { return OkStatus(); }
   // Gives the container's root (a user id of the host) the cgroup, so that it can make cgroups
   // below (cgroups(7), delegation). Only cgroup v2 is safe to hand on; elsewhere it does nothing.
   virtual Status Delegate(uid_t owner) = 0;

@@ -25,12 +25,12 @@ bool AsksForLimits(const oci::Resources& r) {
 
 class NoManager : public Manager {
  public:
-  Status Create() override { return absl::OkStatus(); }
+  Status Create() override { return OkStatus(); }
   Status Set(const oci::Resources& resources) override {
-    return AsksForLimits(resources) ? Refuse("linux.resources") : absl::OkStatus();
+    return AsksForLimits(resources) ? Refuse("linux.resources") : OkStatus();
   }
   Status Update(const oci::Resources& resources, const Tell&) override { return Set(resources); }
-  Status Delegate(uid_t) override { return absl::OkStatus(); }
+  Status Delegate(uid_t) override { return OkStatus(); }
   [[nodiscard]] Statistics ReadStatistics() const override { return {}; }
   StatusOr<Entry> OpenEntry(const SubCgroups& below) const override {
     if (!below.empty()) return Refuse("--cgroup");
@@ -40,8 +40,8 @@ class NoManager : public Manager {
   Status SetFrozen(bool) override { return Refuse("pause"); }
   [[nodiscard]] bool IsFrozen() const override { return false; }
   // Whoever calls this knows init by its number; the others end with its pid namespace.
-  Status KillAll(int) override { return absl::OkStatus(); }
-  Status Destroy() override { return absl::OkStatus(); }
+  Status KillAll(int) override { return OkStatus(); }
+  Status Destroy() override { return OkStatus(); }
   [[nodiscard]] std::map<std::string, std::string> View() const override { return {}; }
 };
 

@@ -170,7 +170,7 @@ Status SystemdManager::Create() {
   RETURN_IF_ERROR(folders->Create());
   folders_ = std::move(folders);
   holder_ = std::move(holder);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SystemdManager::Set(const oci::Resources& resources) {
@@ -184,7 +184,7 @@ Status SystemdManager::Set(const oci::Resources& resources) {
 
 Status SystemdManager::Entered() {
   holder_.reset();
-  if (pids_limit_.value_or(-1) < 0) return absl::OkStatus();
+  if (pids_limit_.value_or(-1) < 0) return OkStatus();
   oci::Resources limits;
   limits.pids_limit = pids_limit_;
   return folders_->Update(limits);
@@ -195,7 +195,7 @@ Status SystemdManager::Update(const oci::Resources& resources, const Tell&) {
   ASSIGN_OR_RETURN(const UnitProperties limits,
                    LimitProperties(resources, v2 ? CgroupVersion::kV2 : CgroupVersion::kV1));
   return folders_->Update(Rounded(resources), [&]() -> Status {
-    if (limits.empty()) return absl::OkStatus();
+    if (limits.empty()) return OkStatus();
     Json request = NewRequest("set", unit_);
     AddProperties(limits, &request);
     return Annotate(AskOnce(request).status(), "unable to set properties of unit " + unit_.name);

@@ -61,12 +61,12 @@ void AddCpuQuota(int64_t quota, uint64_t period, UnitProperties* out) {
 
 Status AddCpuset(std::string_view list, const char* name, std::string_view property,
                  UnitProperties* out) {
-  if (list.empty()) return absl::OkStatus();
+  if (list.empty()) return OkStatus();
   const auto mask = CpuMask(list);
   if (!mask.ok()) return Annotate(mask.status(), property);
   // Since systemd 244.
   out->push_back({name, fmt::format("[byte {}]", fmt::join(*mask, ", ")), true});
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<uint64_t> NumberOrMax(std::string_view file, std::string_view text) {
@@ -96,7 +96,7 @@ Status AddUnifiedCpuMax(std::string_view value, UnitProperties* out) {
     ASSIGN_OR_RETURN(period, NumberOrMax("cpu.max", words[1]));
   }
   AddCpuQuota(quota == kInfinity ? -1 : static_cast<int64_t>(quota), period, out);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Files that systemd would write itself are told to it as well; the others are ours alone.
@@ -117,7 +117,7 @@ Status AddUnified(const std::map<std::string, std::string>& unified, UnitPropert
       out->push_back(Number(known.property, file == "pids.max" && number == 0 ? 1 : number));
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddV2Limits(const oci::Resources& r, UnitProperties* out) {

@@ -28,7 +28,7 @@ class V1Manager : public Manager {
   Status Create() override;
   Status Set(const oci::Resources& resources) override;
   Status Update(const oci::Resources& resources, const Tell& tell) override;
-  Status Delegate(uid_t) override { return absl::OkStatus(); }
+  Status Delegate(uid_t) override { return OkStatus(); }
   [[nodiscard]] Statistics ReadStatistics() const override { return ReadV1Statistics(places_); }
   StatusOr<Entry> OpenEntry(const SubCgroups& below) const override;
   StatusOr<std::vector<pid_t>> Pids() const override;
@@ -48,7 +48,7 @@ class V1Manager : public Manager {
   Status WriteIf(const std::optional<T>& value, std::string_view controller, std::string_view file,
                  std::string_view property) {
     return value.has_value() ? Write(controller, file, std::to_string(*value), property)
-                             : absl::OkStatus();
+                             : OkStatus();
   }
   Status InheritCpuset(const Place& place);
   Status SetMemory(const oci::MemoryResources& memory);
@@ -92,7 +92,7 @@ Status V1Manager::Create() {
   }
   if (IsFrozen()) return FailedPrecondition("container's cgroup unexpectedly frozen");
   remove.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // A new cpuset is empty and takes no process: every level below the root gets its parent's CPUs and
@@ -109,7 +109,7 @@ Status V1Manager::InheritCpuset(const Place& place) {
       RETURN_IF_ERROR(WriteControl(folder, file, inherited, "cpuset"));
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 std::string V1Manager::FolderOf(std::string_view controller) const {
@@ -171,7 +171,7 @@ Status V1Manager::SetMemory(const oci::MemoryResources& memory) {
                           "linux.resources.memory.swappiness"));
   if (memory.disable_oom_killer.value_or(false))
     return Write("memory", "memory.oom_control", "1", "linux.resources.memory.disableOOMKiller");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The kernel refuses what would exceed the parent's share, or a burst above the quota, at every
@@ -208,7 +208,7 @@ Status V1Manager::SetInAnyOrder(const std::vector<CpuLimit>& limits) {
   }
   for (const CpuLimit& limit : refused)
     RETURN_IF_ERROR(Write("cpu", limit.file, limit.value, limit.property));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V1Manager::SetCpu(const oci::CpuResources& cpu) {
@@ -220,7 +220,7 @@ Status V1Manager::SetCpu(const oci::CpuResources& cpu) {
     RETURN_IF_ERROR(Write("cpuset", "cpuset.cpus", cpu.cpus, "linux.resources.cpu.cpus"));
   if (!cpu.mems.empty())
     RETURN_IF_ERROR(Write("cpuset", "cpuset.mems", cpu.mems, "linux.resources.cpu.mems"));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V1Manager::SetBlockIo(const oci::BlockIo& io) {
@@ -258,16 +258,16 @@ Status V1Manager::SetBlockIo(const oci::BlockIo& io) {
       RETURN_IF_ERROR(Write("blkio", throttle.file,
                             fmt::format("{}:{} {}", device.major, device.minor, device.rate),
                             fmt::format("linux.resources.blockIO.{}", throttle.property)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V1Manager::SetDevices(const std::vector<oci::DeviceRule>& rules) {
   // An ordinary user, or root in a user namespace, can't make devices anyway.
-  if (FolderOf("devices").empty() && (rules.empty() || !sys::IsHostRoot())) return absl::OkStatus();
+  if (FolderOf("devices").empty() && (rules.empty() || !sys::IsHostRoot())) return OkStatus();
   for (const oci::DeviceRule& rule : WithDefaults(rules))
     RETURN_IF_ERROR(Write("devices", rule.allow ? "devices.allow" : "devices.deny",
                           FormatRule(rule), "linux.resources.devices"));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V1Manager::SetNetwork(const oci::NetworkResources& network) {
@@ -277,7 +277,7 @@ Status V1Manager::SetNetwork(const oci::NetworkResources& network) {
     RETURN_IF_ERROR(Write("net_prio", "net_prio.ifpriomap",
                           fmt::format("{} {}", priority.interface, priority.priority),
                           "linux.resources.network.priorities"));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V1Manager::SetLimits(const oci::Resources& resources) {
@@ -302,7 +302,7 @@ Status V1Manager::SetLimits(const oci::Resources& resources) {
   if (!resources.unified.empty())
     return FailedPrecondition(
         "invalid configuration: linux.resources.unified needs cgroup v2, this host uses v1");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V1Manager::Set(const oci::Resources& resources) {
@@ -361,7 +361,7 @@ Status V1Manager::SetFrozen(bool frozen) {
   for (int attempt = 0; attempt < 1000; ++attempt) {
     RETURN_IF_ERROR(WriteControl(folder, "freezer.state", wanted, "freezer"));
     ASSIGN_OR_RETURN(const std::string state, ReadControl(folder, "freezer.state"));
-    if (HasWord(state, wanted)) return absl::OkStatus();
+    if (HasWord(state, wanted)) return OkStatus();
     ::usleep(attempt < 10 ? 10 : 1000);
   }
   if (frozen)
@@ -382,7 +382,7 @@ Status V1Manager::KillAll(int signal) {
     if (place.v2 && signal == SIGKILL && !IsFrozen() && PathExists(place.folder + "/cgroup.kill"))
       return WriteControl(place.folder, "cgroup.kill", "1", "kill");
   ASSIGN_OR_RETURN(const std::vector<pid_t> now, Pids());
-  if (now.empty()) return absl::OkStatus();  // there is nobody who could fork
+  if (now.empty()) return OkStatus();  // there is nobody who could fork
   // Frozen processes can't fork, so the list is complete; the signal reaches them when thawed.
   const bool was_frozen = IsFrozen();
   const bool freeze = !was_frozen && !FolderOf("freezer").empty();

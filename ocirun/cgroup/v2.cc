@@ -77,7 +77,7 @@ Status V2Manager::Create() {
   RETURN_IF_ERROR(MakeCgroup(place_.mount_point, place_.folder, &first_made));
   RETURN_IF_ERROR(EnableControllers());
   remove.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Each level must hand its controllers on. One that can't be (a parent with processes, a threaded
@@ -102,7 +102,7 @@ Status V2Manager::EnableControllers() {
         IgnoreError(WriteControl(folder, "cgroup.subtree_control", controller, "controllers"),
                     "a limit that needs the controller will say so");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V2Manager::SetSwap(const oci::MemoryResources& memory) {
@@ -110,7 +110,7 @@ Status V2Manager::SetSwap(const oci::MemoryResources& memory) {
   // What nobody asked for is not to be missed.
   const bool asked = memory.swap.value_or(0) != 0;
   if (!swap.has_value() || (!asked && !PathExists(place_.folder + "/memory.swap.max")))
-    return absl::OkStatus();
+    return OkStatus();
   return Write("memory.swap.max", OrMax(*swap), "linux.resources.memory.swap");
 }
 
@@ -135,7 +135,7 @@ Status V2Manager::SetMemory(const oci::MemoryResources& memory) {
   if (memory.swappiness.has_value() || memory.disable_oom_killer.value_or(false))
     return FailedPrecondition(
         "linux.resources.memory: swappiness and disableOOMKiller need cgroup v1");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // cpu.max holds both; what is not given keeps its value.
@@ -153,7 +153,7 @@ Status V2Manager::SetCpuTime(const oci::CpuResources& cpu) {
                   "the last write decides");
     RETURN_IF_ERROR(Write("cpu.max", quota + " " + period, "linux.resources.cpu.quota"));
   }
-  if (!cpu.burst.has_value()) return absl::OkStatus();
+  if (!cpu.burst.has_value()) return OkStatus();
   return Write("cpu.max.burst", std::to_string(*cpu.burst), "linux.resources.cpu.burst");
 }
 
@@ -170,7 +170,7 @@ Status V2Manager::SetCpu(const oci::CpuResources& cpu) {
     RETURN_IF_ERROR(Write("cpuset.cpus", cpu.cpus, "linux.resources.cpu.cpus"));
   if (!cpu.mems.empty())
     RETURN_IF_ERROR(Write("cpuset.mems", cpu.mems, "linux.resources.cpu.mems"));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V2Manager::SetBlockIo(const oci::BlockIo& io) {
@@ -202,7 +202,7 @@ Status V2Manager::SetBlockIo(const oci::BlockIo& io) {
           Write("io.max",
                 fmt::format("{}:{} {}={}", device.major, device.minor, throttle.key, device.rate),
                 fmt::format("linux.resources.blockIO.{}", throttle.property)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V2Manager::SetLimits(const oci::Resources& resources) {
@@ -228,14 +228,14 @@ Status V2Manager::SetLimits(const oci::Resources& resources) {
     RETURN_IF_ERROR(Write("rdma.max", RdmaLine(device, limit), "linux.resources.rdma"));
   for (const auto& [file, value] : resources.unified)
     RETURN_IF_ERROR(Write(file, value, fmt::format("linux.resources.unified[{:?}]", file)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status V2Manager::Set(const oci::Resources& resources) {
   RETURN_IF_ERROR(SetLimits(resources));
   const Status devices = AttachDeviceRules(place_.folder, WithDefaults(resources.devices));
   // An ordinary user may not load the program, and can't make devices anyway.
-  return !sys::IsHostRoot() && ErrnoOf(devices) == EPERM ? absl::OkStatus() : devices;
+  return !sys::IsHostRoot() && ErrnoOf(devices) == EPERM ? OkStatus() : devices;
 }
 
 Status V2Manager::Update(const oci::Resources& resources, const Tell& tell) {
@@ -260,12 +260,12 @@ Status V2Manager::Delegate(uid_t owner) {
   const auto change = [&](const std::string& path) -> Status {
     if (::chown(path.c_str(), owner, static_cast<gid_t>(-1)) < 0 && errno != ENOENT)
       return SysError(errno, "chown", path);
-    return absl::OkStatus();
+    return OkStatus();
   };
   RETURN_IF_ERROR(change(place_.folder));
   for (const std::string_view file : SplitWords(files, "\n"))
     RETURN_IF_ERROR(change(fmt::format("{}/{}", place_.folder, file)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<Entry> V2Manager::OpenEntry(const SubCgroups& below) const {
@@ -286,7 +286,7 @@ Status V2Manager::SetFrozen(bool frozen) {
   for (int attempt = 0; attempt < 1000; ++attempt) {
     ASSIGN_OR_RETURN(const std::string events, ReadControl(place_.folder, "cgroup.events"));
     const size_t at = events.find("frozen ");
-    if (at != std::string::npos && (events[at + 7] == '1') == frozen) return absl::OkStatus();
+    if (at != std::string::npos && (events[at + 7] == '1') == frozen) return OkStatus();
     ::usleep(1000);
   }
   return Error(StatusCode::kDeadlineExceeded, "the container's processes can't be {}",

@@ -45,7 +45,7 @@ void AddPreserveFds(CliCommand* command, int* count) {
     if (number < 0 || number > kMaxPreservedFds)
       return InvalidArgument("must be from 0 to {}", kMaxPreservedFds);
     *count = static_cast<int>(number);
-    return absl::OkStatus();
+    return OkStatus();
   };
   command->Parsed("--preserve-fds", "int", set,
                   "pass N additional file descriptors to the container");

@@ -28,11 +28,11 @@ Status ParseUser(const std::string& text, oci::User* user) {
     parsed = std::from_chars(parsed.ptr + 1, end, user->gid);
   if (parsed.ec != std::errc() || parsed.ptr != end)
     return InvalidArgument("--user {:?}: must be uid[:gid], as numbers", text);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddCapabilities(const std::vector<std::string>& names, oci::Process* process) {
-  if (names.empty()) return absl::OkStatus();
+  if (names.empty()) return OkStatus();
   if (!process->capabilities.has_value()) process->capabilities.emplace();
   for (const std::string& name : names) {
     if (oci::CapabilityBit(name) < 0)
@@ -47,7 +47,7 @@ Status AddCapabilities(const std::vector<std::string>& names, oci::Process* proc
       process->capabilities->ambient.push_back(name);
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The container's own process object with what the command line changes.
@@ -87,7 +87,7 @@ Status ReadSubCgroups(const std::vector<std::string>& texts,
          SplitWords(std::string_view(text).substr(0, colon), ","))
       (*out)[std::string(controller)] = text.substr(colon + 1);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<int> Exec(const Global& global, const std::string& id, ExecFlags flags) {
@@ -115,7 +115,7 @@ void DescribeExec(CliCommand* command) {
     if (gid < 0 || gid > std::numeric_limits<gid_t>::max())
       return InvalidArgument("must be a number of a group");
     flags->groups.push_back(static_cast<gid_t>(gid));
-    return absl::OkStatus();
+    return OkStatus();
   };
   command->Parsed("-g,--additional-gids", "gid", add_group, "additional gids");
   command->Option("-p,--process", &flags->process_file, "path to the process.json");

@@ -75,7 +75,7 @@ class Console {
       ::cfmakeraw(&raw);
       raw_ = ::tcsetattr(0, TCSANOW, &raw) == 0;
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   void CopySize() const {
@@ -218,7 +218,7 @@ StatusOr<int> RestoreInForeground(const container::Store& store, container::Crea
     return container::Restore(store, create, std::move(bundle), criu);
   };
   // What is restored runs already.
-  const auto begin = [](std::optional<container::NotifySocket>*) { return absl::OkStatus(); };
+  const auto begin = [](std::optional<container::NotifySocket>*) { return OkStatus(); };
   return RunAttended(store, std::move(options), {make, begin, keep});
 }
 

@@ -68,12 +68,12 @@ LogLevel LevelOf(const Global& global) {
 Status CheckGlobal(const Global& global) {
   if (global.root.empty() || global.root[0] != '/')
     return InvalidArgument("--root must be an absolute path");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CheckWords(const CommandInfo& info, const CliCommand& command) {
   const size_t count = command.words().size();
-  if (count >= info.least_words && count <= info.most_words) return absl::OkStatus();
+  if (count >= info.least_words && count <= info.most_words) return OkStatus();
   const bool few = count < info.least_words;
   const size_t bound = few ? info.least_words : info.most_words;
   const char* how = info.least_words == info.most_words ? "exactly"

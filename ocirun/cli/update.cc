@@ -55,15 +55,15 @@ struct Flags {
 
 template <typename Number>
 Status Read(std::string_view option, const std::string& text, std::optional<Number>* out) {
-  if (text.empty()) return absl::OkStatus();
+  if (text.empty()) return OkStatus();
   ASSIGN_OR_RETURN(*out, ParseNumber<Number>(option, text));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ReadSize(std::string_view option, const std::string& text, std::optional<int64_t>* out) {
-  if (text.empty()) return absl::OkStatus();
+  if (text.empty()) return OkStatus();
   ASSIGN_OR_RETURN(*out, ParseSize(option, text));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<oci::Resources> FromFlags(const Flags& flags) {

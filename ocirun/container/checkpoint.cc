@@ -19,29 +19,28 @@ namespace ocirun::container {
 namespace {
 
 Status CheckStatus(ContainerStatus status) {
-  if (status == ContainerStatus::kRunning || status == ContainerStatus::kPaused)
-    return absl::OkStatus();
+  if (status == ContainerStatus::kRunning || status == ContainerStatus::kPaused) return OkStatus();
   return FailedPrecondition("container cannot be checkpointed in {} state", StatusName(status));
 }
 
 // CRIU itself says "no such file" of something else than what was asked for.
 Status CheckParentPath(const CriuOptions& options) {
-  if (options.parent_path.empty()) return absl::OkStatus();
+  if (options.parent_path.empty()) return OkStatus();
   if (options.parent_path[0] == '/') return InvalidArgument("--parent-path must be relative");
   const auto st = sys::StatPath(options.image_path + "/" + options.parent_path);
   if (!st.ok()) return Annotate(st.status(), "invalid --parent-path");
-  if (S_ISDIR(st->st_mode)) return absl::OkStatus();
+  if (S_ISDIR(st->st_mode)) return OkStatus();
   return Annotate(SysError(ENOTDIR, "stat", options.parent_path), "invalid --parent-path");
 }
 
 Status CheckStatusFd(int fd) {
-  if (fd < 0) return absl::OkStatus();
+  if (fd < 0) return OkStatus();
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0)
     return Annotate(SysError(errno, "fcntl"), fmt::format("invalid --status-fd argument {}", fd));
   if ((flags & O_ACCMODE) == O_RDONLY)
     return InvalidArgument("invalid --status-fd argument {}: not writable", fd);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // A namespace that config.json names by a path stays where it is.
@@ -52,7 +51,7 @@ Status AddExternalNamespaces(const oci::Spec& spec, Json* request) {
     ASSIGN_OR_RETURN(const struct stat st, sys::StatPath(ns->path));
     (*request)["external"].push_back(ExternalNamespace(type, st.st_ino));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Files are hidden by the host's /dev/null (folders by a tmpfs, which CRIU knows).
@@ -65,7 +64,7 @@ Status AddMaskedFiles(const oci::Spec& spec, pid_t init, Json* mounts) {
     ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*masked));
     if (!S_ISDIR(st.st_mode)) mounts->push_back(ExternalMount(path, "/dev/null"));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddMounts(const Store& store, const Record& record, const oci::Spec& spec, Json* request) {
@@ -81,7 +80,7 @@ Status AddMounts(const Store& store, const Record& record, const oci::Spec& spec
   for (const std::string& path : linux_::DevicePaths(spec))
     mounts.push_back(ExternalMount(path, path));
   (*request)["ext_mnt"] = std::move(mounts);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The freezer stops all processes at once; of cgroup v2 CRIU knows it from 3.14 on.
@@ -125,7 +124,7 @@ Status Dump(const Store& store, const Record& record, const oci::Spec& spec,
       .Run({{"type", options.pre_dump ? "PRE_DUMP" : "DUMP"}, {"opts", opts}},
            [&](Notification notification) -> Status {
              if (notification.script == "status-ready") TellReady(&status_fd);
-             return absl::OkStatus();
+             return OkStatus();
            })
       .status();
 }
@@ -189,11 +188,11 @@ Status Checkpoint(const Store& store, const std::string& id, const CriuOptions& 
     RETURN_IF_ERROR(CheckParentPath(options));
     RETURN_IF_ERROR(Dump(store, record, spec, options));
   }
-  if (options.leave_running || options.pre_dump) return absl::OkStatus();
+  if (options.leave_running || options.pre_dump) return OkStatus();
   // The checkpoint is whole, whatever can't be removed now.
   const Status removed = Delete(store, id, DeleteMode::kForce);
   if (!removed.ok()) Warn("{}", MessageOf(removed));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::container

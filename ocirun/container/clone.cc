@@ -54,13 +54,13 @@ class ChildrensNamespaces {
       RETURN_IF_ERROR(Remember(NamespaceType::kTime));
       RETURN_IF_ERROR(linux_::NewTimeNamespace(config.time_offsets));
     }
-    return absl::OkStatus();
+    return OkStatus();
   }
 
   Status Restore() {
     for (const JoinedNamespace& ns : own_)
       RETURN_IF_ERROR(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))));
-    return absl::OkStatus();
+    return OkStatus();
   }
 
  private:
@@ -69,7 +69,7 @@ class ChildrensNamespaces {
         UniqueFd own,
         sys::Open(fmt::format("/proc/self/ns/{}", oci::NamespaceProcName(type)), O_RDONLY));
     own_.push_back({type, std::move(own)});
-    return absl::OkStatus();
+    return OkStatus();
   }
   Status Enter(const JoinedNamespace& ns) {
     RETURN_IF_ERROR(Remember(ns.type));
@@ -94,7 +94,7 @@ Status EnterWithUserNamespace(const std::vector<JoinedNamespace>& joined,
   for (const JoinedNamespace* ns : refused)
     RETURN_IF_ERROR(Annotate(sys::SetNs(ns->fd, static_cast<int>(oci::NamespaceFlag(ns->type))),
                              oci::NamespaceName(ns->type)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // In the helper: enters, clones its own sibling, and tells the runtime its number.
@@ -102,7 +102,7 @@ Status CloneSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_
                     const UniqueFd& runtime, pid_t* pid) {
   RETURN_IF_ERROR(enter(runtime));
   ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
-  if (*pid == 0) return absl::OkStatus();
+  if (*pid == 0) return OkStatus();
   return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
 }
 

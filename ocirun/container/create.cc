@@ -98,7 +98,7 @@ Status EnterMounts(const UniqueFd& mounts, const UniqueFd& root) {
   RETURN_IF_ERROR(sys::SetNs(mounts, CLONE_NEWNS));
   if (::fchdir(root.get()) < 0) return SysError(errno, "fchdir");
   if (::chroot(".") < 0) return SysError(errno, "chroot");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Opens the source of a mount in the mount namespace of init, with the rights of the runtime.
@@ -184,7 +184,7 @@ StatusOr<init::InitContext> NewContext(const Store& store, const CreateOptions& 
 
 // A joined network namespace is known by its descriptor, a new one by who is in it.
 Status MoveNetDevices(const init::InitContext& context, const oci::Linux& config, pid_t pid) {
-  if (config.net_devices.empty()) return absl::OkStatus();
+  if (config.net_devices.empty()) return OkStatus();
   if (const UniqueFd* joined = FindJoined(context.joined, NamespaceType::kNetwork))
     return linux_::MoveNetDevices(config.net_devices, *joined);
   ASSIGN_OR_RETURN(const UniqueFd made, sys::Open(fmt::format("/proc/{}/ns/net", pid), O_RDONLY));
@@ -194,12 +194,12 @@ Status MoveNetDevices(const init::InitContext& context, const oci::Linux& config
 }  // namespace
 
 Status MakeRdtGroup(const oci::Spec& spec, Record* record) {
-  if (!spec.linux.intel_rdt.has_value()) return absl::OkStatus();
+  if (!spec.linux.intel_rdt.has_value()) return OkStatus();
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   ASSIGN_OR_RETURN(record->resctrl, linux_::FindResctrl(mountinfo));
   ASSIGN_OR_RETURN(record->rdt,
                    linux_::MakeRdtGroup(record->resctrl, *spec.linux.intel_rdt, record->id));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 namespace {
@@ -240,7 +240,7 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
   RETURN_IF_ERROR(Accompany(sockets.first, *context, *record));
   RETURN_IF_ERROR(cgroups->Entered());
   (void)guard.Release();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -256,7 +256,7 @@ Status CheckBundle(const CreateOptions& options, const oci::Spec& spec) {
   RETURN_IF_ERROR(CheckId(options.id));
   RETURN_IF_ERROR(CheckOptions(options, spec));
   for (const std::string& warning : spec.warnings) Warn("{}", warning);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 namespace {
@@ -272,7 +272,7 @@ Status SendPidfd(const std::string& socket, pid_t pid) {
 Status HandOver(const Handover& to, pid_t pid) {
   if (!to.pidfd_socket.empty()) RETURN_IF_ERROR(SendPidfd(to.pidfd_socket, pid));
   if (!to.pid_file.empty()) RETURN_IF_ERROR(WriteFileAtomic(to.pid_file, std::to_string(pid)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle) {

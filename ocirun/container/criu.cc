@@ -156,7 +156,7 @@ Status Criu::CheckFeature(const std::string& feature) {
       const Json response,
       Ask({{"type", "FEATURE_CHECK"}, {"keep_open", true}, {"features", {{feature, true}}}},
           nullptr));
-  if (response.value("features", Json::object()).value(feature, false)) return absl::OkStatus();
+  if (response.value("features", Json::object()).value(feature, false)) return OkStatus();
   return FailedPrecondition("criu is missing features: {}", feature);
 }
 

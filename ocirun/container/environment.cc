@@ -42,7 +42,7 @@ Status Barrier(const UniqueFd& host) {
   constexpr int kMilliseconds = 30'000;
   if (::poll(&closed, 1, kMilliseconds) == 0)
     return Error(StatusCode::kDeadlineExceeded, "the service manager does not answer");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ Status CheckPreservedFds(int n) {
   for (int fd = kFirstFd; fd < kFirstFd + n; ++fd)
     if (::fcntl(fd, F_GETFD) < 0)
       return SysError(errno, "preserved descriptor", std::to_string(fd));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 std::optional<NotifySocket> NotifySocket::FromEnvironment(const Store& store,
@@ -86,7 +86,7 @@ Status NotifySocket::Listen() {
   ASSIGN_OR_RETURN(socket_, sys::BindUnix(path, SOCK_DGRAM));
   // Whoever the container's process is may write to it.
   if (::chmod(path.c_str(), 0777) < 0) return SysError(errno, "chmod", path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<bool> NotifySocket::Forward(pid_t init) const {
@@ -109,9 +109,9 @@ Status NotifySocket::WaitReady(pid_t init) const {
     if (sys::RetryEintr([&] { return ::poll(fds, 2, -1); }) < 0) return SysError(errno, "poll");
     if (fds[0].revents != 0) {
       ASSIGN_OR_RETURN(const bool ready, Forward(init));
-      if (ready) return absl::OkStatus();
+      if (ready) return OkStatus();
     } else {
-      return absl::OkStatus();  // it ended without a word
+      return OkStatus();  // it ended without a word
     }
   }
 }

@@ -64,7 +64,7 @@ struct ExecContext {
 };
 
 Status SetOwnOomScoreAdj(const ExecContext& c) {
-  if (!c.process.oom_score_adj.has_value()) return absl::OkStatus();
+  if (!c.process.oom_score_adj.has_value()) return OkStatus();
   const int score = *c.process.oom_score_adj;
   return Annotate(linux_::WriteInProc(c.proc, "self/oom_score_adj", std::to_string(score)),
                   fmt::format("process.oomScoreAdj {}", score));
@@ -99,14 +99,14 @@ Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
   // In a user namespace its processes have no right to look at this one, whatever they may do
   // there; and a procfs for the labels can't be made inside.
   if (!c->in_user_namespace) c->proc.Reset();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetUpSession(ExecContext* c) {
   if (::setsid() < 0) return SysError(errno, "setsid");
   if (c->record.new_keyring)
     RETURN_IF_ERROR(linux_::NewSessionKeyring(c->proc, c->record.id, c->process.selinux_label));
-  if (!c->process.terminal) return absl::OkStatus();
+  if (!c->process.terminal) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(const linux_::Terminal terminal,
                    linux_::OpenTerminal(root, c->process.console_size));
@@ -147,7 +147,7 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   if (status == ContainerStatus::kPaused && !ignore_paused)
     return FailedPrecondition(
         "cannot exec in a paused container (use --ignore-paused to override)");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Clones into the container's namespaces and cgroups.
@@ -162,7 +162,7 @@ Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Ent
     return Annotate(entry.status(), "exec: error adding pid to cgroups");
   RETURN_IF_ERROR(entry.status());
   *out = std::move(*entry);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ Status RunHook(const oci::Hook& hook, const std::string& state_json) {
     command.timeout = std::chrono::seconds(*hook.timeout_seconds);
   ASSIGN_OR_RETURN(const CommandResult result, RunCommand(command));
   const int code = sys::ExitCodeOf(result.wait_status);
-  if (code == 0) return absl::OkStatus();
+  if (code == 0) return OkStatus();
   std::string end = fmt::format("exited with status {}", code);
   if (WIFSIGNALED(result.wait_status)) {
     end = ::strsignal(WTERMSIG(result.wait_status));
@@ -42,7 +42,7 @@ Status RunHooks(const std::vector<oci::Hook>& hooks, std::string_view kind,
   for (size_t i = 0; i < hooks.size(); ++i)
     RETURN_IF_ERROR(
         Annotate(RunHook(hooks[i], state_json), fmt::format("error running {} hook #{}", kind, i)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::container

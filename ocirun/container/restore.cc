@@ -55,7 +55,7 @@ Status MakeMountPoints(const oci::Spec& spec) {
                                       : MakeDirsInRoot(root, mount.destination, 0755).status();
     RETURN_IF_ERROR(Annotate(made, "mount point " + mount.destination));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status MakeMountPointsAside(const oci::Spec& spec) {
@@ -138,7 +138,7 @@ Status AddNamespaces(Restoring* r, Json* opts) {
          {"fd", kFirstInheritedFd + static_cast<int>(r->namespaces.size())}});
     r->namespaces.push_back(std::move(*fd));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddMounts(const Restoring& r, Json* opts) {
@@ -152,7 +152,7 @@ Status AddMounts(const Restoring& r, Json* opts) {
   for (const std::string& path : linux_::DevicePaths(r.spec))
     mounts.push_back(ExternalMount(path, path));
   (*opts)["ext_mnt"] = std::move(mounts);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The image knows the cgroups of the container that it was made of; these take their place.
@@ -167,7 +167,7 @@ Status AddCgroupRoots(pid_t criu, Json* opts) {
     if (controllers.rfind("name=", 0) == 0) controllers.erase(0, 5);
     (*opts)["cg_root"].push_back({{"ctrl", controllers}, {"path", line.substr(second + 1)}});
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddInheritedPipes(const CriuOptions& options, Json* opts) {
@@ -175,7 +175,7 @@ Status AddInheritedPipes(const CriuOptions& options, Json* opts) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   ASSIGN_OR_RETURN(const auto descriptors, JsonView(json).Strings());
   for (Json& pipe : InheritedPipes(descriptors)) (*opts)["inherit_fd"].push_back(std::move(pipe));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RunRuntimeHooks(const Restoring& r, pid_t pid) {
@@ -199,7 +199,7 @@ Status SaveRestored(Restoring* r, pid_t pid) {
 Status Notified(Restoring* r, const Notification& notification) {
   if (notification.script == "setup-namespaces") return RunRuntimeHooks(*r, notification.pid);
   if (notification.script == "post-restore") return SaveRestored(r, notification.pid);
-  if (notification.script != "orphan-pts-master") return absl::OkStatus();
+  if (notification.script != "orphan-pts-master") return OkStatus();
   if (!notification.fd.valid() || !r->console.valid())
     return FailedPrecondition("the checkpoint has a terminal: restore it with --console-socket");
   return sys::SendFd(r->console, notification.fd, "orphan-pts-master");

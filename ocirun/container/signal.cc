@@ -18,12 +18,12 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
   auto init = sys::PidfdOpen(record.init_pid);
   RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
   if (record.cgroups.empty()) IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
-  if (!init.ok()) return absl::OkStatus();  // gone already
+  if (!init.ok()) return OkStatus();  // gone already
   pollfd ended{init->get(), POLLIN, 0};
   constexpr int kMilliseconds = 10'000;
   if (::poll(&ended, 1, kMilliseconds) == 0)
     return Error(StatusCode::kDeadlineExceeded, "container init still running");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
   const ContainerStatus status = store.StatusOf(record);
   if (scope == KillScope::kAll) {
     // As runc: there is nobody left to be missed.
-    if (status == ContainerStatus::kStopped && signal == 0) return absl::OkStatus();
+    if (status == ContainerStatus::kStopped && signal == 0) return OkStatus();
     return cgroups->KillAll(signal);
   }
   // With a pid namespace of its own the kernel ends the others when init ends.
@@ -48,12 +48,12 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
   RETURN_IF_ERROR(sys::Kill(record.init_pid, signal));
   // A frozen process gets the signal when it is thawed; SIGKILL is not meant to wait for that.
   if (status == ContainerStatus::kPaused && signal == SIGKILL) return cgroups->SetFrozen(false);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   RETURN_IF_ERROR(CheckId(id));
-  if (mode == DeleteMode::kForce && !PathExists(store.Folder(id))) return absl::OkStatus();
+  if (mode == DeleteMode::kForce && !PathExists(store.Folder(id))) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
   auto record = store.Load(id);
   if (!record.ok()) {
@@ -81,7 +81,7 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   if (spec.ok() && spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
     IgnoreError(sys::Unmount(record->rootfs, MNT_DETACH), "the container may have unmounted it");
   RETURN_IF_ERROR(store.Remove(id));
-  if (!spec.ok()) return absl::OkStatus();
+  if (!spec.ok()) return OkStatus();
   // config.md#poststop: a failure is reported, and does not bring the container back.
   return RunHooks(spec->hooks.poststop, "poststop", StateJson(*record, ContainerStatus::kStopped));
 }

@@ -17,7 +17,7 @@ namespace {
 Status CheckCreated(ContainerStatus status) {
   switch (status) {
     case ContainerStatus::kCreated:
-      return absl::OkStatus();
+      return OkStatus();
     case ContainerStatus::kStopped:
       return FailedPrecondition("cannot start a container that has stopped");
     default:

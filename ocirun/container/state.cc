@@ -48,7 +48,7 @@ Status ReadMap(const JsonView& view, std::string_view key,
     ASSIGN_OR_RETURN(std::string text, value.String());
     out->emplace(name, std::move(text));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<Record> FromJson(const Json& json) {
@@ -112,7 +112,7 @@ Status CheckId(const std::string& id) {
                               c == '.';
                      });
   // A leading dot is kept for our own folders.
-  if (clean && id[0] != '.') return absl::OkStatus();
+  if (clean && id[0] != '.') return OkStatus();
   return InvalidArgument("invalid container ID format: {:?}", id);
 }
 
@@ -183,7 +183,7 @@ StatusOr<StoredContainer> Store::LoadWithSpec(const std::string& id) const {
 Status Store::Remove(const std::string& id) const {
   RETURN_IF_ERROR(RemoveTree(Folder(id)));
   IgnoreError(sys::Unlink(root_ + "/.locks/" + id), "an empty lock file harms nobody");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::vector<std::string>> Store::List() const {

@@ -6,7 +6,7 @@ namespace ocirun::container {
 namespace {
 
 Status UpdateRdt(const Store& store, const Record& record, const Changes& changes) {
-  if (changes.l3_cache_schema.empty() && changes.mem_bw_schema.empty()) return absl::OkStatus();
+  if (changes.l3_cache_schema.empty() && changes.mem_bw_schema.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
   if (!spec.linux.intel_rdt.has_value())
     return FailedPrecondition("container {} has no Intel RDT class to update", record.id);

@@ -38,7 +38,7 @@ Status Relay(const UniqueFd& runtime, const UniqueFd& criu) {
     } else {
       ASSIGN_OR_RETURN(open, PassOn(runtime, criu, RequestFromJson));
     }
-    if (!open) return absl::OkStatus();
+    if (!open) return OkStatus();
   }
 }
 

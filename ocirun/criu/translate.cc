@@ -81,7 +81,7 @@ Status SetExternalMounts(const JsonView& value, criu::Options* options) {
     mount->set_key(pair[0]);
     mount->set_val(pair[1]);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetCgroupRoots(const JsonView& value, criu::Options* options) {
@@ -92,7 +92,7 @@ Status SetCgroupRoots(const JsonView& value, criu::Options* options) {
     root->set_ctrl(pair[0]);
     root->set_path(pair[1]);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetJoinedNamespaces(const JsonView& value, criu::Options* options) {
@@ -103,7 +103,7 @@ Status SetJoinedNamespaces(const JsonView& value, criu::Options* options) {
     joined->set_ns(pair[0]);
     joined->set_ns_file(pair[1]);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetInheritedFds(const JsonView& value, criu::Options* options) {
@@ -117,7 +117,7 @@ Status SetInheritedFds(const JsonView& value, criu::Options* options) {
     inherited->set_key(std::move(text));
     inherited->set_fd(number);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetPageServer(const JsonView& value, criu::Options* options) {
@@ -126,13 +126,13 @@ Status SetPageServer(const JsonView& value, criu::Options* options) {
   ASSIGN_OR_RETURN(const int32_t number, Number(port));
   options->mutable_ps()->set_address(std::move(address));
   options->mutable_ps()->set_port(number);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetExternal(const JsonView& value, criu::Options* options) {
   ASSIGN_OR_RETURN(const auto names, value.Strings());
   for (const std::string& name : names) options->add_external(name);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetCgroupMode(const JsonView& value, criu::Options* options) {
@@ -140,13 +140,13 @@ Status SetCgroupMode(const JsonView& value, criu::Options* options) {
   criu::CgroupMode mode{};
   if (!criu::CgroupMode_Parse(name, &mode)) return value.Bad("is no mode");
   options->set_manage_cgroups_mode(mode);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetEmptyNamespaces(const JsonView& value, criu::Options* options) {
   ASSIGN_OR_RETURN(const uint32_t flags, value.UInt32());
   options->set_empty_ns(flags);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 constexpr struct {
@@ -165,16 +165,16 @@ Status SetOption(const std::string& name, const JsonView& value, criu::Options* 
   if (const auto it = Find(kFlags, name); it != std::end(kFlags)) {
     ASSIGN_OR_RETURN(const bool flag, value.Bool());
     (options->*it->set)(flag);
-    return absl::OkStatus();
+    return OkStatus();
   }
   if (const auto it = Find(kNumbers, name); it != std::end(kNumbers)) {
     ASSIGN_OR_RETURN(const int32_t number, Number(value));
     (options->*it->set)(number);
-    return absl::OkStatus();
+    return OkStatus();
   }
   if (const auto it = Find(kTexts, name); it != std::end(kTexts)) {
     ASSIGN_OR_RETURN(*(options->*it->field)(), value.String());
-    return absl::OkStatus();
+    return OkStatus();
   }
   if (const auto it = Find(kOthers, name); it != std::end(kOthers)) return it->set(value, options);
   return value.Bad("is no option of criu that is known here");

@@ -37,7 +37,7 @@ Status CheckInside() {
   if (buffer[0] != '/')
     return Error(StatusCode::kPermissionDenied,
                  "current working directory is outside of container mount namespace root");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status ChangeUser(const oci::User& user) {
@@ -49,7 +49,7 @@ Status ChangeUser(const oci::User& user) {
     return SysError(errno, "setresgid", std::to_string(user.gid));
   if (::setresuid(user.uid, user.uid, user.uid) < 0)
     return SysError(errno, "setresuid", std::to_string(user.uid));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The command may open its own standard streams anew (/dev/stdout), so pipes and files that the
@@ -68,7 +68,7 @@ Status GiveStandardStreams(const oci::User& user) {
         errno != EROFS && errno != EACCES)
       return SysError(errno, "fchown", "standard stream");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // HOME, when the environment has none: of the user's line in the container's /etc/passwd.
@@ -127,7 +127,7 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
 // Whatever else is open closes at exec: nothing of the host goes along. `proc` names our
 // descriptors for a kernel that can't be told all at once (before 5.11).
 Status CloseOnExec(const UniqueFd& proc, int first) {
-  if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) == 0) return absl::OkStatus();
+  if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) == 0) return OkStatus();
   if (errno != ENOSYS && errno != EINVAL) return SysError(errno, "close_range");
   UniqueFd made;
   ASSIGN_OR_RETURN(const UniqueFd* usable, linux_::ProcOrNew(proc, &made));
@@ -141,13 +141,13 @@ Status CloseOnExec(const UniqueFd& proc, int first) {
     if (fd >= first && ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
       return SysError(errno, "fcntl FD_CLOEXEC");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status LoadFilter(const Identity& identity) {
-  if (!identity.seccomp.has_value()) return absl::OkStatus();
+  if (!identity.seccomp.has_value()) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd listener, linux_::LoadSeccomp(*identity.seccomp));
-  if (!listener.valid()) return absl::OkStatus();
+  if (!listener.valid()) return OkStatus();
   // The command must not run before its supervisor is there.
   RETURN_IF_ERROR(SendListener(identity.companion, listener));
   return Expect(identity.companion, Message::kGo);
@@ -187,7 +187,7 @@ Status Become(const Identity& identity) {
   if (!process.no_new_privileges) RETURN_IF_ERROR(LoadFilter(identity));
   if (process.capabilities.has_value())
     RETURN_IF_ERROR(linux_::SetCapabilities(*process.capabilities));
-  return process.no_new_privileges ? LoadFilter(identity) : absl::OkStatus();
+  return process.no_new_privileges ? LoadFilter(identity) : OkStatus();
 }
 
 Status Execute(const oci::Process& process, const std::string& path) {

@@ -67,7 +67,7 @@ Status WaitForParent(InitContext* c, Progress*) {
   // /proc is the runtime's still, so this is our number there and not 1.
   ASSIGN_OR_RETURN(const std::string self, sys::ReadLink("/proc/self"));
   std::from_chars(self.data(), self.data() + self.size(), c->record.init_pid);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status EnterCgroups(InitContext* c, Progress*) {
@@ -75,17 +75,17 @@ Status EnterCgroups(InitContext* c, Progress*) {
   c->cgroups_entry = {};
   // The CPUs that the caller of the runtime was bound to are not the container's: its cpuset is.
   IgnoreError(linux_::ResetCpuAffinity(), "then the caller's hold, as they would without this");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // In a user namespace we are nobody until we take the mapped root.
 Status TakeRoot(InitContext* c, Progress*) {
-  if (c->spec.linux.Find(NamespaceType::kUser) == nullptr) return absl::OkStatus();
+  if (c->spec.linux.Find(NamespaceType::kUser) == nullptr) return OkStatus();
   if (::setresgid(0, 0, 0) < 0) return SysError(errno, "setresgid");
   if (::setresuid(0, 0, 0) < 0) return SysError(errno, "setresuid");
   // The change of user made us dumpable again, or not: say it.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status JoinNamespaces(InitContext* c, Progress*) {
@@ -94,39 +94,39 @@ Status JoinNamespaces(InitContext* c, Progress*) {
     RETURN_IF_ERROR(Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
                              oci::NamespaceName(ns.type)));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status NewCgroupNamespace(InitContext* c, Progress*) {
-  if (!c->spec.linux.Makes(NamespaceType::kCgroup)) return absl::OkStatus();
+  if (!c->spec.linux.Makes(NamespaceType::kCgroup)) return OkStatus();
   if (::unshare(CLONE_NEWCGROUP) < 0) return SysError(errno, "unshare CLONE_NEWCGROUP");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Of a user namespace's own. Not every kernel changes to it at exec (6.1 does not).
 Status NewTimeNamespace(InitContext* c, Progress*) {
   const oci::Linux& config = c->spec.linux;
   if (!config.Makes(NamespaceType::kTime) || config.Find(NamespaceType::kUser) == nullptr)
-    return absl::OkStatus();
+    return OkStatus();
   RETURN_IF_ERROR(linux_::NewTimeNamespace(config.time_offsets));
   return linux_::EnterTimeNamespace();
 }
 
 Status NewSession(InitContext* c, Progress*) {
   if (::setsid() < 0) return SysError(errno, "setsid");
-  if (!c->new_keyring) return absl::OkStatus();
+  if (!c->new_keyring) return OkStatus();
   return linux_::NewSessionKeyring(c->proc, c->record.id, c->spec.process->selinux_label);
 }
 
 Status LoopbackUp(InitContext* c, Progress*) {
-  if (!c->spec.linux.Makes(NamespaceType::kNetwork)) return absl::OkStatus();
+  if (!c->spec.linux.Makes(NamespaceType::kNetwork)) return OkStatus();
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return SysError(errno, "socket");
   ifreq request{};
   std::memcpy(request.ifr_name, "lo", 3);
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return SysError(errno, "loopback up");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetNames(InitContext* c, Progress*) {
@@ -136,12 +136,12 @@ Status SetNames(InitContext* c, Progress*) {
   const std::string& domain = c->spec.domainname;
   if (!domain.empty() && ::setdomainname(domain.data(), domain.size()) < 0)
     return SysError(errno, "setdomainname", domain);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status PrepareRoot(InitContext* c, Progress* p) {
   ASSIGN_OR_RETURN(p->root, linux_::PrepareRoot(c->spec));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Some sources only the runtime may open: it does so when their turn has come, since one mount's
@@ -167,18 +167,18 @@ Status MakeMounts(InitContext* c, Progress* p) {
                  fmt::format("mounting {:?} to rootfs at {:?}",
                              mount.source.empty() ? mount.type : mount.source, mount.destination)));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RuntimeHooks(InitContext* c, Progress*) {
   const oci::Hooks& hooks = c->spec.hooks;
-  if (hooks.prestart.empty() && hooks.create_runtime.empty()) return absl::OkStatus();
+  if (hooks.prestart.empty() && hooks.create_runtime.empty()) return OkStatus();
   RETURN_IF_ERROR(SendMessage(c->parent, Message::kRunHooks));
   return Expect(c->parent, Message::kGo);
 }
 
 Status ContainerHooks(InitContext* c, Progress* p) {
-  if (c->spec.hooks.create_container.empty()) return absl::OkStatus();
+  if (c->spec.hooks.create_container.empty()) return OkStatus();
   // They see the host's files still, and begin in the container's, as runc's do.
   if (::fchdir(p->root.get()) < 0) return SysError(errno, "fchdir", "root file system");
   return container::RunHooks(c->spec.hooks.create_container, "createContainer",
@@ -189,16 +189,16 @@ Status MakeDevices(InitContext* c, Progress* p) { return linux_::MakeDevices(p->
 
 Status OpenConsole(InitContext* c, Progress* p) {
   const oci::Process& process = *c->spec.process;
-  if (!process.terminal) return absl::OkStatus();
+  if (!process.terminal) return OkStatus();
   ASSIGN_OR_RETURN(p->terminal, linux_::OpenTerminal(p->root, process.console_size));
   RETURN_IF_ERROR(linux_::MakeConsole(p->root, p->terminal->slave));
   RETURN_IF_ERROR(sys::SendFd(c->console, p->terminal->master, p->terminal->slave_name));
   p->terminal->master.Reset();
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetSysctls(InitContext* c, Progress* p) {
-  if (c->spec.linux.sysctl.empty()) return absl::OkStatus();
+  if (c->spec.linux.sysctl.empty()) return OkStatus();
   // The container's procfs: ours may show /proc/sys read-only. What is no procfs must not pass for
   // one, or the sysctl would only seem to be set.
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenInRoot(p->root, "proc", O_PATH | O_DIRECTORY));
@@ -211,7 +211,7 @@ Status HidePaths(InitContext* c, Progress* p) {
   RETURN_IF_ERROR(linux_::FinishReadOnly(p->root, c->spec.mounts));
   RETURN_IF_ERROR(linux_::MakeReadOnly(p->root, c->spec.linux.readonly_paths));
   RETURN_IF_ERROR(linux_::MaskPaths(p->root, c->spec.linux.masked_paths));
-  return c->spec.root.readonly ? linux_::MakeRootReadOnly(p->root) : absl::OkStatus();
+  return c->spec.root.readonly ? linux_::MakeRootReadOnly(p->root) : OkStatus();
 }
 
 Status ChangeRoot(InitContext* c, Progress* p) {
@@ -229,15 +229,15 @@ Status OwnNullDevice(InitContext*, Progress*) {
       own = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     // Without one, or with something else of that name, the host's is right enough.
     if (::fstat(own.get(), &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
-      return absl::OkStatus();
+      return OkStatus();
     if (::fcntl(own.get(), F_SETFL, 0) < 0) return SysError(errno, "fcntl F_SETFL");
     if (::dup2(own.get(), fd) < 0) return SysError(errno, "dup2");
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status UseTerminal(InitContext* c, Progress* p) {
-  if (!p->terminal.has_value()) return absl::OkStatus();
+  if (!p->terminal.has_value()) return OkStatus();
   return linux_::UseTerminal(p->terminal->slave, c->spec.process->user);
 }
 
@@ -245,7 +245,7 @@ Status FindCommand(InitContext* c, Progress* p) {
   const oci::Process& process = *c->spec.process;
   RETURN_IF_ERROR(EnterWorkingFolder(process));
   ASSIGN_OR_RETURN(p->command, linux_::FindExecutable(process.args[0], process.env));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetLimits(InitContext* c, Progress*) { return linux_::SetRlimits(c->spec.process->rlimits); }
@@ -258,7 +258,7 @@ Status SetScheduling(InitContext* c, Progress*) {
   if (config.memory_policy.has_value())
     RETURN_IF_ERROR(linux_::SetMemoryPolicy(*config.memory_policy));
   if (config.personality.has_value()) return linux_::SetPersonality(*config.personality);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The order is the recipe: each comment says why its step stands where it does.
@@ -298,7 +298,7 @@ Status Prepare(InitContext* context, Progress* progress) {
     const Status status = step.run(context, progress);
     if (!status.ok()) return *step.name == '\0' ? status : Annotate(status, step.name);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // After `start` has come: what it waits for is the end of its connection, which exec closes. The

@@ -36,7 +36,7 @@ Status SendFailure(const UniqueFd& socket, const Status& failure) {
 
 Status Expect(const UniqueFd& socket, Message expected) {
   ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
-  if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return absl::OkStatus();
+  if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return OkStatus();
   return FailureOf(packet);
 }
 
@@ -44,7 +44,7 @@ Status ExpectEnd(const UniqueFd& socket, const std::function<Status(UniqueFd)>& 
   for (;;) {
     UniqueFd fd;
     ASSIGN_OR_RETURN(const std::string packet, sys::ReceiveWithFd(socket, kMaxMessage, &fd));
-    if (packet.empty()) return absl::OkStatus();
+    if (packet.empty()) return OkStatus();
     if (packet[0] != static_cast<char>(Message::kListener) || !fd.valid()) return FailureOf(packet);
     RETURN_IF_ERROR(on_listener(std::move(fd)));
     RETURN_IF_ERROR(SendMessage(socket, Message::kGo));
@@ -72,7 +72,7 @@ Status ExpectServing(const UniqueFd& socket, Message expected,
                      const std::function<StatusOr<UniqueFd>(size_t)>& open_source) {
   for (;;) {
     ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
-    if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return absl::OkStatus();
+    if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return OkStatus();
     if (packet.size() < 2 || packet[0] != static_cast<char>(Message::kSource))
       return FailureOf(packet);
     size_t index = 0;

@@ -44,7 +44,7 @@ Status Set(const Sets& sets) {
     data[half].inheritable = static_cast<uint32_t>(sets.inheritable >> (32 * half));
   }
   if (::syscall(SYS_capset, &header, data) < 0) return SysError(errno, "capset");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetAmbient(Mask ambient) {
@@ -56,7 +56,7 @@ Status SetAmbient(Mask ambient) {
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0)
       Warn("can't raise ambient capability {}: {}", oci::CapabilityName(bit), std::strerror(errno));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ Status LimitBounding(const oci::Capabilities& caps) {
       return SysError(errno, "prctl PR_CAPBSET_DROP", oci::CapabilityName(bit));
   }
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_KEEPCAPS");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RaiseEffective() {

@@ -62,7 +62,7 @@ Status UseTerminal(const UniqueFd& slave, const oci::User& user) {
   if (::ioctl(slave.get(), TIOCSCTTY, 0) < 0) return SysError(errno, "ioctl TIOCSCTTY");
   for (int fd = 0; fd < 3; ++fd)
     if (::dup2(slave.get(), fd) < 0) return SysError(errno, "dup2");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status MakeConsole(const UniqueFd& root, const UniqueFd& slave) {

@@ -82,19 +82,19 @@ Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
   // O_PATH descriptors have no fchmod before Linux 6.6; a device is no link, so this one is final.
   if ((st.st_mode & 07777) != mode && ::chmod(ProcFdPath(node).c_str(), mode) < 0)
     return SysError(errno, "chmod", device.path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status MakeLink(const UniqueFd& root, const std::string& path, const char* target) {
   ASSIGN_OR_RETURN(const auto parent, Parent(root, path));
   if (::symlinkat(target, parent.first.get(), parent.second.c_str()) < 0 && errno != EEXIST)
     return SysError(errno, "symlink", path);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // ptmx must be that of the container's own devpts instance.
 Status MakePtmx(const UniqueFd& root) {
-  if (!OpenInRoot(root, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW).ok()) return absl::OkStatus();
+  if (!OpenInRoot(root, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW).ok()) return OkStatus();
   ASSIGN_OR_RETURN(const auto parent, Parent(root, "/dev/ptmx"));
   if (::unlinkat(parent.first.get(), parent.second.c_str(), 0) < 0 && errno != ENOENT)
     return SysError(errno, "unlink", "/dev/ptmx");
@@ -119,7 +119,7 @@ std::vector<std::string> DevicePaths(const oci::Spec& spec) {
 }
 
 Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
-  if (DevIsBound(spec)) return absl::OkStatus();
+  if (DevIsBound(spec)) return OkStatus();
   // /dev as a link would have the nodes made wherever it points (inside the root, but still).
   auto dev = sys::OpenAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   if (!dev.ok() && ErrnoOf(dev.status()) == ELOOP)

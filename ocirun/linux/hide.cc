@@ -63,7 +63,7 @@ Status MaskPaths(const UniqueFd& root, const std::vector<std::string>& paths) {
                      sys::CloneTree(S_ISDIR(st.st_mode) ? empty : null, false));
     RETURN_IF_ERROR(Annotate(sys::MoveMount(tree, *target), path));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status MakeReadOnly(const UniqueFd& root, const std::vector<std::string>& paths) {
@@ -81,7 +81,7 @@ Status MakeReadOnly(const UniqueFd& root, const std::vector<std::string>& paths)
       attached = ChangeAttributes(tree, {.set = MOUNT_ATTR_RDONLY});
     RETURN_IF_ERROR(Annotate(attached, path));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::linux_

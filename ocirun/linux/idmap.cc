@@ -32,7 +32,7 @@ Status RunMapper(const std::string& name, pid_t pid, const std::vector<oci::IdMa
       for (const uint32_t number : {m.container_id, m.host_id, m.size})
         command.args.push_back(std::to_string(number));
     ASSIGN_OR_RETURN(const CommandResult result, RunCommand(command));
-    if (sys::ExitCodeOf(result.wait_status) == 0) return absl::OkStatus();
+    if (sys::ExitCodeOf(result.wait_status) == 0) return OkStatus();
     return Error(StatusCode::kPermissionDenied, "{}: {}", name, result.error_output);
   }
   return FailedPrecondition("{} is needed for this mapping and is not installed", name);
@@ -68,7 +68,7 @@ Status SetIdMap(const UniqueFd& tree, IdMapScope scope, const UniqueFd& user_nam
   const unsigned flags = AT_EMPTY_PATH | (scope == IdMapScope::kTree ? AT_RECURSIVE : 0);
   if (::syscall(SYS_mount_setattr, tree.get(), "", flags, &attr, sizeof attr) < 0)
     return SysError(errno, "mount_setattr MOUNT_ATTR_IDMAP");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ Status NewSessionKeyring(const UniqueFd& proc, const std::string& id, const std:
   // Kernels without keyrings and hosts that forbid them keep the caller's, as runc does.
   if (key < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT)
     return SysError(errno, "keyctl", name);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::linux_

@@ -53,7 +53,7 @@ Status SetRlimits(const std::vector<oci::Rlimit>& limits) {
       return SysError(errno, "setrlimit",
                       fmt::format("{} to {}:{}", limit.type, limit.soft, limit.hard));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetOomScoreAdj(pid_t pid, int score) {
@@ -79,7 +79,7 @@ Status CheckSysctls(const oci::Linux& config) {
     if (end != std::string::npos && end + 1 != value.size())
       return InvalidArgument("linux.sysctl: the value of {:?} must be one line", key);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetSysctls(const oci::Linux& config, const UniqueFd& proc) {
@@ -89,7 +89,7 @@ Status SetSysctls(const oci::Linux& config, const UniqueFd& proc) {
     if (!file.ok()) return Annotate(file.status(), fmt::format("linux.sysctl {:?}", key));
     RETURN_IF_ERROR(Annotate(sys::WriteAll(*file, value), fmt::format("linux.sysctl {:?}", key)));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::linux_

@@ -41,11 +41,11 @@ Status CheckLabels(const oci::Process& process) {
     return FailedPrecondition(
         "process.selinuxLabel: selinux label is specified in config, but selinux is disabled or "
         "not supported");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetExecLabels(const UniqueFd& given, const oci::Process& process) {
-  if (process.apparmor_profile.empty() && process.selinux_label.empty()) return absl::OkStatus();
+  if (process.apparmor_profile.empty() && process.selinux_label.empty()) return OkStatus();
   UniqueFd made;
   ASSIGN_OR_RETURN(const UniqueFd* usable, ProcOrNew(given, &made));
   const UniqueFd& proc = *usable;
@@ -57,11 +57,11 @@ Status SetExecLabels(const UniqueFd& given, const oci::Process& process) {
   if (!process.selinux_label.empty())
     RETURN_IF_ERROR(Annotate(WriteInProc(proc, "self/attr/exec", process.selinux_label),
                              fmt::format("set selinux label {:?}", process.selinux_label)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetKeyLabel(const UniqueFd& given, const std::string& label) {
-  if (label.empty()) return absl::OkStatus();
+  if (label.empty()) return OkStatus();
   UniqueFd made;
   ASSIGN_OR_RETURN(const UniqueFd* proc, ProcOrNew(given, &made));
   const Dumpable dumpable;

@@ -67,7 +67,7 @@ Status SetAll(const UniqueFd& mount, const MountAttributes& a) {
   }
   if (a.recursive_set != 0 || a.recursive_clear != 0)
     RETURN_IF_ERROR(sys::MountSetAttr(mount, true, a.recursive_set, a.recursive_clear));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetAllByRemount(const UniqueFd& mount, const MountAttributes& a) {

@@ -114,7 +114,7 @@ Status ParseRanges(std::string_view text, std::vector<oci::IdMapping>* out) {
     }
     out->push_back(mapping);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // "idmap", "ridmap", or crun's form with the mappings in place:
@@ -122,7 +122,7 @@ Status ParseRanges(std::string_view text, std::vector<oci::IdMapping>* out) {
 Status ParseIdMap(std::string_view option, MountOptions* out) {
   const size_t equals = option.find('=');
   out->id_map = option[0] == 'r' ? IdMapScope::kTree : IdMapScope::kMount;
-  if (equals == std::string_view::npos) return absl::OkStatus();
+  if (equals == std::string_view::npos) return OkStatus();
   out->uid_mappings.clear();
   out->gid_mappings.clear();
   std::string_view rest = option.substr(equals + 1);
@@ -139,7 +139,7 @@ Status ParseIdMap(std::string_view option, MountOptions* out) {
   }
   if (out->uid_mappings.empty() || out->gid_mappings.empty())
     return InvalidArgument("mount option {:?}: needs uids= and gids=", option);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // True when the option was one of those that are neither attributes nor the filesystem's.

@@ -87,11 +87,11 @@ Status CheckProc(const UniqueFd& target, const oci::Mount& mount, const UniqueFd
     if (source.valid()) {
       ASSIGN_OR_RETURN(is_proc, IsProcRoot(source));
     }
-    if (is_proc) return absl::OkStatus();
+    if (is_proc) return OkStatus();
     return InvalidArgument("{:?} cannot be mounted because it is not of type proc",
                            mount.destination);
   }
-  if (!IsProc(target) || Contains(kCoverable, clean)) return absl::OkStatus();
+  if (!IsProc(target) || Contains(kCoverable, clean)) return OkStatus();
   return InvalidArgument("{:?} cannot be mounted because it is inside /proc", mount.destination);
 }
 
@@ -141,7 +141,7 @@ StatusOr<UniqueFd> FolderTarget(const UniqueFd& root, const oci::Mount& mount) {
 
 Status SetPropagation(const UniqueFd& tree, const MountOptions& options) {
   for (const uint64_t flags : options.propagation) RETURN_IF_ERROR(ChangePropagation(tree, flags));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // A new instance of a filesystem, not attached yet.
@@ -195,12 +195,11 @@ Status CopyLink(const UniqueFd& root, const oci::Mount& mount, const UniqueFd& s
   ASSIGN_OR_RETURN(const UniqueFd folder,
                    MakeDirsInRoot(root, mount.destination.substr(0, slash), 0755));
   const std::string name = mount.destination.substr(slash + 1);
-  if (::symlinkat(text.data(), folder.get(), name.c_str()) == 0) return absl::OkStatus();
+  if (::symlinkat(text.data(), folder.get(), name.c_str()) == 0) return OkStatus();
   if (errno != EEXIST) return SysError(errno, "symlink", mount.destination);
   std::array<char, PATH_MAX> there;
   const ssize_t length = ::readlinkat(folder.get(), name.c_str(), there.data(), there.size());
-  if (length == n && std::equal(there.begin(), there.begin() + n, text.begin()))
-    return absl::OkStatus();
+  if (length == n && std::equal(there.begin(), there.begin() + n, text.begin())) return OkStatus();
   return SysError(EEXIST, "symlink", mount.destination);
 }
 
@@ -236,7 +235,7 @@ Status Remount(const UniqueFd& root, const oci::Mount& mount, const MountOptions
   ASSIGN_OR_RETURN(const UniqueFd target, OpenInRoot(root, mount.destination, O_PATH));
   RETURN_IF_ERROR(ChangeAttributes(target, AttributesOf(options)));
   RETURN_IF_ERROR(SetPropagation(target, options));
-  if (options.bind || options.superblock.empty()) return absl::OkStatus();
+  if (options.bind || options.superblock.empty()) return OkStatus();
   // The filesystem's own options: mount(2) is the only call that changes them by the mount's name.
   std::string data;
   for (const std::string& option : options.superblock) data += (data.empty() ? "" : ",") + option;
@@ -245,7 +244,7 @@ Status Remount(const UniqueFd& root, const oci::Mount& mount, const MountOptions
 
 // "cpu,cpuacct" can be reached as "cpu", too.
 Status LinkControllers(const UniqueFd& folder, const std::string& hierarchy) {
-  if (hierarchy.find(',') == std::string::npos) return absl::OkStatus();
+  if (hierarchy.find(',') == std::string::npos) return OkStatus();
   for (size_t at = 0; at != std::string::npos;) {
     const size_t comma = hierarchy.find(',', at);
     const std::string name = hierarchy.substr(at, comma == std::string::npos ? comma : comma - at);
@@ -253,7 +252,7 @@ Status LinkControllers(const UniqueFd& folder, const std::string& hierarchy) {
       return SysError(errno, "symlink", name);
     at = comma == std::string::npos ? comma : comma + 1;
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // Shows a cgroup of the host's, on its own: it does not follow what is mounted there on the host,
@@ -322,7 +321,7 @@ Status FinishReadOnly(const UniqueFd& root, const std::vector<oci::Mount>& mount
     RETURN_IF_ERROR(Annotate(ChangeAttributes(target, {.set = MOUNT_ATTR_RDONLY}),
                              fmt::format("making {:?} read-only", mount.destination)));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config) {

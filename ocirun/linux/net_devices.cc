@@ -81,13 +81,13 @@ class Netlink {
       if (n < 0) return SysError(errno, "recv", "netlink");
       for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(message, n);
            message = NLMSG_NEXT(message, n)) {
-        if (message->nlmsg_type == NLMSG_DONE) return absl::OkStatus();
+        if (message->nlmsg_type == NLMSG_DONE) return OkStatus();
         if (message->nlmsg_type == NLMSG_ERROR) {
           const int err = -static_cast<const nlmsgerr*>(NLMSG_DATA(message))->error;
-          return err == 0 ? absl::OkStatus() : SysError(err, "netlink");
+          return err == 0 ? OkStatus() : SysError(err, "netlink");
         }
         take(*message);
-        if ((message->nlmsg_flags & NLM_F_MULTI) == 0) return absl::OkStatus();
+        if ((message->nlmsg_flags & NLM_F_MULTI) == 0) return OkStatus();
       }
     }
   }
@@ -223,7 +223,7 @@ Status MoveDevice(const Netlink& here, const Netlink& there, Device device, cons
 }  // namespace
 
 Status MoveNetDevices(const std::map<std::string, std::string>& devices, const UniqueFd& target) {
-  if (devices.empty()) return absl::OkStatus();
+  if (devices.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd own, sys::Open("/proc/self/ns/net", O_RDONLY));
   ASSIGN_OR_RETURN(const Netlink here, Netlink::Open());
   // A netlink socket stays in the namespace in which it was made.
@@ -234,7 +234,7 @@ Status MoveNetDevices(const std::map<std::string, std::string>& devices, const U
   for (const auto& [name, inside] : devices)
     RETURN_IF_ERROR(Annotate(MoveDevice(here, *there, {name, inside, {}}, own, target),
                              fmt::format("linux.netDevices: moving {:?} to {:?}", name, inside)));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::linux_

@@ -19,7 +19,7 @@ constexpr size_t kMaxMessage = 16 * 1024;
 
 Status CopyTo(int from, int to) {
   if (::dup2(from, to) < 0) return SysError(errno, "dup2");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<UniqueFd> MoveAbove(const UniqueFd& fd, int above) {

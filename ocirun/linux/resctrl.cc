@@ -65,11 +65,11 @@ Status CheckSchemata(const std::string& folder, const std::vector<std::string>& 
                                 key.first, key.second,
                                 found == there.end() ? "(nothing)" : found->second, value);
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status RemoveFolder(const std::string& folder) {
-  if (folder.empty() || ::rmdir(folder.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (folder.empty() || ::rmdir(folder.c_str()) == 0 || errno == ENOENT) return OkStatus();
   return SysError(errno, "rmdir", folder);
 }
 
@@ -138,7 +138,7 @@ Status EnterRdtGroup(const std::string& resctrl, const oci::IntelRdt& config, co
   const std::string folder = ClassFolder(resctrl, config, id);
   RETURN_IF_ERROR(
       Annotate(WriteFile(folder + "/tasks", std::to_string(pid)), "linux.intelRdt.closID"));
-  if (!config.enable_monitoring) return absl::OkStatus();
+  if (!config.enable_monitoring) return OkStatus();
   return Annotate(WriteFile(folder + "/mon_groups/" + id + "/tasks", std::to_string(pid)),
                   "linux.intelRdt.enableMonitoring");
 }

@@ -38,7 +38,7 @@ Status HideHostProc(const UniqueFd& root) {
     if (errno != EINVAL && errno != EPERM) return SysError(errno, "umount", mount.mount_point);
     RETURN_IF_ERROR(sys::Mount("tmpfs", mount.mount_point, "tmpfs", MS_RDONLY, ""));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status LeavePeers(const std::string& propagation) {
@@ -67,9 +67,9 @@ Status LeaveChroot() {
   ASSIGN_OR_RETURN(const UniqueFd own, sys::Open("/proc/self/ns/mnt", O_RDONLY));
   const Status entered = sys::SetNs(own, CLONE_NEWNS);
   // Without CAP_SYS_CHROOT nobody enters it later, either.
-  if (ErrnoOf(entered) == EPERM) return absl::OkStatus();
+  if (ErrnoOf(entered) == EPERM) return OkStatus();
   RETURN_IF_ERROR(entered);
-  if (IsStillRoot(before)) return absl::OkStatus();
+  if (IsStillRoot(before)) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
   return ChangePropagation(host_root, MS_SLAVE | MS_REC);
 }
@@ -110,7 +110,7 @@ Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propa
   // It is a slave already; private or shared hold for the whole tree, as runc has it.
   if (flags != 0 && flags != MS_SLAVE && how != RootChange::kChroot)
     RETURN_IF_ERROR(sys::Mount("", "/", "", flags, ""));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::linux_

@@ -46,7 +46,7 @@ Status SetScheduler(const oci::Scheduler& scheduler) {
   attr.period = scheduler.period;
   if (::syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
     return SysError(errno, "sched_setattr", "process.scheduler");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetIoPriority(const oci::IoPriority& priority) {
@@ -54,13 +54,13 @@ Status SetIoPriority(const oci::IoPriority& priority) {
   const int value = priority.io_class << kClassShift | priority.priority;
   if (::syscall(SYS_ioprio_set, kWhoProcess, 0, value) < 0)
     return SysError(errno, "ioprio_set", "process.ioPriority");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetCpuAffinity(const std::vector<unsigned>& cpus) {
   if (!cpus.empty() && SetAffinity(BitMap(cpus)) < 0)
     return SysError(errno, "sched_setaffinity", "process.execCPUAffinity");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 std::string CpuAffinityText() {
@@ -74,7 +74,7 @@ Status ResetCpuAffinity() {
   constexpr size_t kWords = 8192 / (sizeof(unsigned long) * CHAR_BIT);
   if (SetAffinity(std::vector<unsigned long>(kWords, ~0ul)) < 0)
     return SysError(errno, "sched_setaffinity");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetMemoryPolicy(const oci::MemoryPolicy& policy) {
@@ -85,12 +85,12 @@ Status SetMemoryPolicy(const oci::MemoryPolicy& policy) {
   if (::syscall(SYS_set_mempolicy, policy.mode | static_cast<int>(policy.flags),
                 nodes.empty() ? nullptr : nodes.data(), bits) < 0)
     return SysError(errno, "set_mempolicy", "linux.memoryPolicy");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status SetPersonality(unsigned long domain) {
   if (::personality(domain) < 0) return SysError(errno, "personality", "linux.personality");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace ocirun::linux_

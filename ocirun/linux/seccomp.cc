@@ -150,12 +150,12 @@ Status CheckNotify(const oci::Seccomp& profile) {
                                name);
   if (Notifies(profile) && profile.listener_path.empty())
     return InvalidArgument("linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status AddRule(const Context& context, const oci::SeccompRule& rule, uint32_t default_action) {
   ASSIGN_OR_RETURN(const uint32_t action, Action(rule.action, rule.errno_ret));
-  if (action == default_action) return absl::OkStatus();  // libseccomp refuses it as an error
+  if (action == default_action) return OkStatus();  // libseccomp refuses it as an error
   std::vector<scmp_arg_cmp> args;
   bool repeated = false;
   unsigned seen = 0;
@@ -177,7 +177,7 @@ Status AddRule(const Context& context, const oci::SeccompRule& rule, uint32_t de
       if (result < 0 && result != -EEXIST) return SysError(-result, "seccomp rule", name);
     }
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<std::string> Export(const Context& context) {

@@ -48,7 +48,7 @@ StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
 
 Status ProtectSelf(char** argv) {
   ASSIGN_OR_RETURN(const UniqueFd self, sys::Open("/proc/self/exe", O_RDONLY));
-  if (IsProtected(self)) return absl::OkStatus();
+  if (IsProtected(self)) return OkStatus();
   auto copy = ReadOnlyBind(self);
   if (!copy.ok()) copy = SealedCopy(self);
   if (!copy.ok()) return Annotate(copy.status(), "can't protect the runtime's own program");

@@ -17,7 +17,7 @@ namespace ocirun::linux_ {
 
 Status NewTimeNamespace(const std::map<std::string, oci::TimeOffset>& offsets) {
   if (::unshare(CLONE_NEWTIME) < 0) return SysError(errno, "unshare CLONE_NEWTIME");
-  if (offsets.empty()) return absl::OkStatus();
+  if (offsets.empty()) return OkStatus();
   const Dumpable dumpable;
   std::string text;
   for (const auto& [clock, offset] : offsets)

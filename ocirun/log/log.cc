@@ -58,9 +58,9 @@ Status OpenLog(const LogTarget& target) {
   log.format = target.format;
   log.level = target.level;
   log.file.Reset();
-  if (target.file.empty()) return absl::OkStatus();
+  if (target.file.empty()) return OkStatus();
   ASSIGN_OR_RETURN(log.file, sys::Open(target.file, O_WRONLY | O_APPEND | O_CREAT, 0644));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 int LogFd() { return TheLog().file.get(); }

@@ -17,7 +17,7 @@ Status RefuseUnsupported(const JsonView& view, std::initializer_list<std::string
                               (value.is_number() && value == 0) || value == false;
     if (!asks_nothing) return Unsupported("{}: not supported", field.path());
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 namespace {
@@ -48,7 +48,7 @@ bool FindNul(const Json& value, std::string* path) {
 
 Status CheckNoNul(const Json& document) {
   std::string path;
-  if (!FindNul(document, &path)) return absl::OkStatus();
+  if (!FindNul(document, &path)) return OkStatus();
   return InvalidArgument("{}: holds a NUL byte", path.empty() ? "document" : path.substr(1));
 }
 
@@ -60,7 +60,7 @@ Status ReadStringMap(const JsonView& parent, std::string_view key,
     ASSIGN_OR_RETURN(std::string text, value.String());
     out->emplace(name, std::move(text));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<uint16_t> UInt16(const JsonView& view) {

@@ -32,10 +32,10 @@ Status ReadStringMap(const JsonView& parent, std::string_view key,
 template <typename T, typename Parse>
 Status ReadInto(const JsonView& parent, std::string_view key, T* out, Parse parse) {
   ASSIGN_OR_RETURN(const JsonView view, parent.Get(key));
-  if (!view.present()) return absl::OkStatus();
+  if (!view.present()) return OkStatus();
   ASSIGN_OR_RETURN(auto value, parse(view));
   *out = std::move(value);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The elements of an array, each read by `parse`.
@@ -48,7 +48,7 @@ Status ReadList(const JsonView& parent, std::string_view key, std::vector<T>* ou
     ASSIGN_OR_RETURN(T value, parse(element));
     out->push_back(std::move(value));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // The members of an object, each read by `parse`.
@@ -61,7 +61,7 @@ Status ReadMap(const JsonView& parent, std::string_view key, std::map<std::strin
     ASSIGN_OR_RETURN(T value, parse(view));
     out->emplace(name, std::move(value));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // A word of config.json and the kernel's number for it.

@@ -63,7 +63,7 @@ Status CheckVersion(const JsonView& root) {
   if (error != std::errc() || end == version.data() + version.size() || *end != '.')
     return field.Bad(fmt::format("{:?} is not a version", version));
   if (major != 1) return field.Bad(fmt::format("{} is not supported, only 1.x is", version));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<Root> ParseRoot(const JsonView& view, const std::string& bundle) {
@@ -97,7 +97,7 @@ Status CheckAcross(const JsonView& root, const Spec& spec) {
     return root.Get("linux")->Bad(
         "unable to restrict sys entries without a private MNT namespace: maskedPaths and "
         "readonlyPaths would hold for the host");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace

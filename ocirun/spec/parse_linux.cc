@@ -150,13 +150,13 @@ StatusOr<TimeOffset> ParseTimeOffset(const JsonView& view) {
 
 Status ReadTimeOffsets(const JsonView& view, Linux* linux) {
   RETURN_IF_ERROR(ReadMap(view, "timeOffsets", &linux->time_offsets, ParseTimeOffset));
-  if (linux->time_offsets.empty()) return absl::OkStatus();
+  if (linux->time_offsets.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const JsonView offsets, view.Get("timeOffsets"));
   for (const auto& [clock, offset] : linux->time_offsets)
     if (clock != "monotonic" && clock != "boottime")
       return offsets.Bad(fmt::format("unknown clock {:?}", clock));
   if (!linux->Makes(NamespaceType::kTime)) return offsets.Bad("needs a new time namespace");
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 // dev_valid_name() of the kernel: what an interface may be called.
@@ -169,7 +169,7 @@ bool IsInterfaceName(const std::string& name) {
 Status ReadNetDevices(const JsonView& view, Linux* linux) {
   RETURN_IF_ERROR(ReadMap(view, "netDevices", &linux->net_devices,
                           [](const JsonView& v) { return StringOr(v, "name", ""); }));
-  if (linux->net_devices.empty()) return absl::OkStatus();
+  if (linux->net_devices.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const JsonView devices, view.Get("netDevices"));
   if (linux->Find(NamespaceType::kNetwork) == nullptr)
     return devices.Bad("unable to move network devices without a private NET namespace");
@@ -184,7 +184,7 @@ Status ReadNetDevices(const JsonView& view, Linux* linux) {
     if (inside.find('%') == std::string::npos && !names.insert(inside).second)
       return devices.Bad(fmt::format("duplicate network device name {:?}", inside));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<MemoryPolicy> ParseMemoryPolicy(const JsonView& view) {
@@ -245,7 +245,7 @@ Status CheckNamespaces(const JsonView& view, const Linux& linux) {
       if (key.find("..") != std::string::npos || key.find('\0') != std::string::npos)
         return view.Get("sysctl")->Bad(fmt::format("{:?} is not the name of a sysctl", key));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status CheckPaths(const JsonView& view, std::string_view key,
@@ -253,7 +253,7 @@ Status CheckPaths(const JsonView& view, std::string_view key,
   for (const std::string& path : paths)
     if (path.empty() || path[0] != '/')
       return view.Get(key)->Bad(fmt::format("{:?} is not an absolute path", path));
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ Status ReadNumberList(const JsonView& view, std::string_view key, std::vector<un
   auto numbers = ParseNumberList(text);
   if (!numbers.ok()) return view.Get(key)->Bad(MessageOf(numbers.status()));
   *out = std::move(*numbers);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<CpuAffinity> ParseCpuAffinity(const JsonView& view) {

@@ -28,7 +28,7 @@ using Message = std::unique_ptr<sd_bus_message, Deleter>;
 
 // libsystemd returns a negative errno.
 Status Check(int result, std::string_view what) {
-  return result < 0 ? SysError(-result, what) : absl::OkStatus();
+  return result < 0 ? SysError(-result, what) : OkStatus();
 }
 
 // What a call was answered, when that was an error.

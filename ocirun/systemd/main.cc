@@ -24,7 +24,7 @@ Json Answer(const std::string& message) {
 Status Loop(const UniqueFd& runtime) {
   for (;;) {
     ASSIGN_OR_RETURN(const std::string message, sys::Receive(runtime, kMaxMessage));
-    if (message.empty()) return absl::OkStatus();
+    if (message.empty()) return OkStatus();
     // What systemd says is text of any kind.
     RETURN_IF_ERROR(
         sys::Send(runtime, Answer(message).dump(-1, ' ', false, Json::error_handler_t::replace)));

@@ -11,9 +11,9 @@ namespace ocirun::systemd {
 Status ConvertSeconds(Property* property) {
   constexpr std::string_view kSuffix = "Sec";
   std::string& name = property->name;
-  if (name.size() <= kSuffix.size() || !name.ends_with(kSuffix)) return absl::OkStatus();
+  if (name.size() <= kSuffix.size() || !name.ends_with(kSuffix)) return OkStatus();
   const char before = name[name.size() - kSuffix.size() - 1];
-  if (before < 'a' || before > 'z') return absl::OkStatus();  // "USec"
+  if (before < 'a' || before > 'z') return OkStatus();  // "USec"
   double seconds = 0;
   const std::string& text = property->value.text;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seconds);
@@ -23,7 +23,7 @@ Status ConvertSeconds(Property* property) {
     return InvalidArgument("{}: must be a number of seconds", name);
   name.insert(name.size() - kSuffix.size(), "U");
   property->value = {"t", std::to_string(static_cast<uint64_t>(seconds * kMicroseconds)), {}};
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 StatusOr<Request> ParseRequest(const std::string& message) {

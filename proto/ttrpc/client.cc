@@ -20,7 +20,7 @@ Status SendWhole(const UniqueFd& socket, std::string_view bytes) {
     if (n < 0) return SysError(errno, "send");
     bytes.remove_prefix(static_cast<size_t>(n));
   }
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ Status Client::Call(const std::string& service, const std::string& method,
   RETURN_IF_ERROR(pending.status);
   if (response != nullptr && !response->ParseFromString(pending.payload))
     return Internal("{}: unreadable answer", method);
-  return absl::OkStatus();
+  return OkStatus();
 }
 
 Status Client::ReadFrames() {

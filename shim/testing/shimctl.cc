@@ -153,7 +153,7 @@ Status Attach(const std::string& path) {
     }
     if (fds[0].revents == 0) continue;
     const ssize_t n = ::read(socket.get(), buffer.data(), buffer.size());
-    if (n <= 0) return absl::OkStatus();
+    if (n <= 0) return OkStatus();
     frames.append(buffer.data(), static_cast<size_t>(n));
     while (frames.size() >= 8) {
       size_t length = 0;
