@@ -5,12 +5,15 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <memory>
+#include <optional>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/path.h"
 #include "base/random.h"
 #include "base/signal_names.h"
+#include "base/status.h"
 #include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
@@ -24,6 +27,36 @@ struct TempDir {
   TempDir() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
   ~TempDir() { IgnoreError(RemoveTree(path), "a test's folder"); }
 };
+
+TEST_CASE("a status: code, message and errno, and what is added on the way up") {
+  CHECK(OkStatus().ok());
+  CHECK(Status(StatusCode::kOk, "no error").ok());
+  const Status status = Annotate(SysError(ENOENT, "open", "/x"), "config.json");
+  CHECK(status.code() == StatusCode::kNotFound);
+  CHECK(IsNotFound(status));
+  CHECK(ErrnoOf(status) == ENOENT);
+  CHECK(MessageOf(status) == "config.json: open /x: No such file or directory");
+  Status first = OkStatus();
+  first.Update(status);
+  first.Update(Internal("later"));
+  CHECK(ErrnoOf(first) == ENOENT);
+}
+
+TEST_CASE("a value or a status, also of types that are empty themselves") {
+  const StatusOr<std::optional<int>> empty = std::nullopt;
+  CHECK(empty.ok());
+  CHECK_FALSE(empty->has_value());
+  const StatusOr<const char*> null = nullptr;
+  CHECK(null.ok());
+  const StatusOr<bool> no = false;
+  CHECK((no.ok() && !*no));
+  const StatusOr<std::string> error = NotFound("nothing");
+  CHECK_FALSE(error.ok());
+  CHECK(error.value_or("otherwise") == "otherwise");
+  StatusOr<std::unique_ptr<int>> owned = std::make_unique<int>(7);
+  const std::unique_ptr<int> taken = *std::move(owned);
+  CHECK(*taken == 7);
+}
 
 TEST_CASE("a system error keeps errno through annotations") {
   const Status status = Annotate(SysError(ENOENT, "open", "/x"), "container \"web\"");

@@ -85,10 +85,11 @@ class [[nodiscard]] StatusOr {
   StatusOr(Status error) : status_(std::move(error)) {
     if (status_.ok()) status_internal::DieOfError(status_);
   }
+  // In place: a T that is optional itself may be made from nullopt, and that is a value.
   template <typename U = T>
     requires(std::constructible_from<T, U &&> && !std::same_as<std::remove_cvref_t<U>, Status> &&
              !std::same_as<std::remove_cvref_t<U>, StatusOr>)
-  StatusOr(U&& value) : value_(std::forward<U>(value)) {}
+  StatusOr(U&& value) : value_(std::in_place, std::forward<U>(value)) {}
 
   [[nodiscard]] bool ok() const { return value_.has_value(); }
   [[nodiscard]] const Status& status() const& { return status_; }
