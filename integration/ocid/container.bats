@@ -266,3 +266,15 @@ refused() {
   [[ $second =~ ^[0-9.]+$ ]]
   [ "${second%.*.*}" != "${first%.*.*}" ]
 }
+
+@test "somebody who locks the network namespace does not keep a daemon from its bridge" {
+  stop_ocid  # and its bridge is gone
+  python3 -c 'import fcntl, time; ns = open("/proc/self/ns/net"); fcntl.flock(ns, fcntl.LOCK_EX); print("locked", flush=True); time.sleep(60)' \
+    >"$FILE_DIR/locker" 3>&- &
+  locker=$!
+  eventually grep -q locked "$FILE_DIR/locker"
+  start_ocid
+  run timeout -s KILL 20 "$OCICTL" run --rm busybox hostname -i
+  kill "$locker"
+  [ "$status" -eq 0 ]
+}

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <thread>
 
 #include "base/file.h"
@@ -106,12 +107,14 @@ bool IsTaken(const std::pair<uint32_t, uint32_t>& subnet, const std::vector<std:
 }
 
 // Held while a daemon looks for a free subnet and takes it: another one on this network namespace
-// would find the same one free. The lock is on the namespace itself (flock(2) on nsfs).
+// would find the same one free. The lock is on the namespace itself (flock(2) on nsfs), which every
+// user of the host may lock: whoever keeps it holds us up for a second and no longer.
 StatusOr<UniqueFd> LockNetworkNamespace() {
-  constexpr const char* kNamespace = "/proc/self/ns/net";
-  ASSIGN_OR_RETURN(UniqueFd ns, sys::Open(kNamespace, O_RDONLY));
-  if (sys::RetryEintr([&] { return ::flock(ns.get(), LOCK_EX); }) != 0)
-    return SysError(errno, "flock", kNamespace);
+  constexpr int kTries = 100;
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  ASSIGN_OR_RETURN(UniqueFd ns, sys::Open("/proc/self/ns/net", O_RDONLY));
+  for (int i = 0; i < kTries && ::flock(ns.get(), LOCK_EX | LOCK_NB) != 0; ++i)
+    std::this_thread::sleep_for(kPause);
   return ns;
 }
 
