@@ -166,3 +166,29 @@ END
   [ $failed -eq 0 ]
   [ "$("${R[@]}" list -q)" = "" ]
 }
+
+# typed_wrong LINE ARGUMENT...: one line says so, with the status of runc.
+typed_wrong() {
+  local line=$1
+  shift
+  run "$OCIRUN" "$@"
+  echo "$output"
+  [ "$status" -eq 1 ] && [ "$output" = "ocirun: $line" ]
+}
+
+@test "what is typed wrong is told in one line, and help is shown where it is asked for" {
+  typed_wrong "No help topic for 'nosuch'" nosuch
+  typed_wrong 'exec: unknown flag: --nosuch' exec --nosuch box true
+  typed_wrong '"exec" requires a minimum of 1 argument(s): ocirun exec [options] <container-id> [argument...]' exec
+  typed_wrong '"start" requires exactly 1 argument(s): ocirun start [options] <container-id>' start a b
+  typed_wrong 'run: invalid argument "1001" for "--preserve-fds" flag: must be from 0 to 1000' run --preserve-fds 1001 box
+  typed_wrong 'invalid argument "xml" for "--log-format" flag: must be one of text, json' --log-format xml list
+  typed_wrong '--root must be an absolute path' --root state list
+  for asked in "" --help help "help exec" "exec --help" "exec -h"; do
+    # shellcheck disable=SC2086
+    run "$OCIRUN" $asked
+    [ "$status" -eq 0 ] && [ "${lines[0]}" = NAME: ]
+  done
+  run "$OCIRUN" --log "$FILE_DIR/usage.log" start
+  grep -q 'requires exactly 1' "$FILE_DIR/usage.log"
+}

@@ -9,6 +9,8 @@
 namespace ocirun::cli {
 namespace {
 
+constexpr int kFailed = 1;
+constexpr int kExecFailed = 255;
 constexpr const char* kId = "<container-id>";
 
 constexpr CommandInfo kCommands[] = {
@@ -107,7 +109,11 @@ StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
   const std::string_view name = info.name;
   if (name == "create" || name == "run" || name == "exec")
     RETURN_IF_ERROR(linux_::ProtectSelf(argv));
-  return command.run(global);
+  const StatusOr<int> result = command.run(global);
+  if (result.ok() || name != "exec") return result;
+  // As runc's, which callers tell from what most processes return.
+  ReportError(result.status());
+  return kExecFailed;
 }
 
 StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv) {
@@ -135,18 +141,14 @@ StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv)
                .level = LevelOf(global)}));
   ASSIGN_OR_RETURN(const CommandInfo* info, FindCommand(words[0]));
   words.erase(words.begin());
-  const StatusOr<int> result = RunCliCommand(*info, global, words, argv);
-  if (result.ok() || std::string_view(info->name) != "exec") return result;
-  // As runc: 255 when exec fails, 1 for the others.
-  ReportError(result.status());
-  return 255;
+  return RunCliCommand(*info, global, words, argv);
 }
 
 int Main(int argc, char** argv) {
   const StatusOr<int> result = RunProgram({argv + 1, argv + argc}, argv);
   if (result.ok()) return *result;
   ReportError(result.status());
-  return 1;
+  return kFailed;
 }
 
 }  // namespace
