@@ -6,7 +6,7 @@
 // a message is lower case, without a full stop, and says in one line what to change.
 //
 // The interface is abseil's. The classes are ours because abseil's carry ropes, mutexes, time zones
-// and the standard streams into every program: a third of the runtime's pages.
+// and the standard streams into every program: a fifth of the runtime.
 #pragma once
 
 #include <fmt/format.h>
@@ -126,34 +126,30 @@ class [[nodiscard]] StatusOr {
 inline bool IsNotFound(const Status& status) { return status.code() == StatusCode::kNotFound; }
 
 // A Status with a formatted message: Error(StatusCode::kNotFound, "no such container: {}", id).
-inline Status ErrorText(StatusCode code, std::string message) {
-  return Status(code, std::move(message));
-}
 template <typename... Args>
 Status Error(StatusCode code, fmt::format_string<Args...> format, Args&&... args) {
-  return ErrorText(code, fmt::format(format, std::forward<Args>(args)...));
+  return Status(code, fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 Status InvalidArgument(fmt::format_string<Args...> format, Args&&... args) {
-  return ErrorText(StatusCode::kInvalidArgument, fmt::format(format, std::forward<Args>(args)...));
+  return Status(StatusCode::kInvalidArgument, fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 Status NotFound(fmt::format_string<Args...> format, Args&&... args) {
-  return ErrorText(StatusCode::kNotFound, fmt::format(format, std::forward<Args>(args)...));
+  return Status(StatusCode::kNotFound, fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 Status FailedPrecondition(fmt::format_string<Args...> format, Args&&... args) {
-  return ErrorText(StatusCode::kFailedPrecondition,
-                   fmt::format(format, std::forward<Args>(args)...));
+  return Status(StatusCode::kFailedPrecondition, fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 Status Internal(fmt::format_string<Args...> format, Args&&... args) {
-  return ErrorText(StatusCode::kInternal, fmt::format(format, std::forward<Args>(args)...));
+  return Status(StatusCode::kInternal, fmt::format(format, std::forward<Args>(args)...));
 }
 // For what a specification knows and we do not do yet: refused by name, never ignored.
 template <typename... Args>
 Status Unsupported(fmt::format_string<Args...> format, Args&&... args) {
-  return ErrorText(StatusCode::kUnimplemented, fmt::format(format, std::forward<Args>(args)...));
+  return Status(StatusCode::kUnimplemented, fmt::format(format, std::forward<Args>(args)...));
 }
 
 // "<op> <target>: <strerror>", with its errno: SysError(errno, "mount", "proc on /proc").

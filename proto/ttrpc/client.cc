@@ -105,8 +105,8 @@ Status Client::ReadFrames() {
       if (!readable) {
         pending->status = Internal("unreadable answer");
       } else if (response.status().code() != 0) {
-        pending->status = ErrorText(static_cast<StatusCode>(response.status().code()),
-                                    response.status().message());
+        pending->status =
+            Status(static_cast<StatusCode>(response.status().code()), response.status().message());
       } else {
         pending->payload = response.payload();
       }
