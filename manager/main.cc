@@ -89,22 +89,22 @@ struct Daemon {
   std::unique_ptr<container::ContainerManager> containers;
 };
 
-Status OpenStores(const Settings& options, Daemon* daemon) {
-  RETURN_IF_ERROR(MakeDirs(options.root, 0711));
-  RETURN_IF_ERROR(MakeDirs(options.state, 0711));
-  ASSIGN_OR_RETURN(daemon->lock, LockFolder(options.root));
-  ASSIGN_OR_RETURN(daemon->config, LoadConfig(options.config));
+Status OpenStores(const Settings& settings, Daemon* daemon) {
+  RETURN_IF_ERROR(MakeDirs(settings.root, 0711));
+  RETURN_IF_ERROR(MakeDirs(settings.state, 0711));
+  ASSIGN_OR_RETURN(daemon->lock, LockFolder(settings.root));
+  ASSIGN_OR_RETURN(daemon->config, LoadConfig(settings.config));
   daemon->instance = daemon->config.instance;
   if (daemon->instance.empty()) {
-    const std::string real = std::filesystem::canonical(options.root).string();
+    const std::string real = std::filesystem::canonical(settings.root).string();
     daemon->instance = content::DigestOf(real).substr(7, 8);
   }
   std::error_code error;
   const std::string program =
       std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
-  ASSIGN_OR_RETURN(daemon->database, store::Database::Open(options.root + "/meta.db"));
-  ASSIGN_OR_RETURN(daemon->content, content::ContentStore::Open(options.root + "/content"));
-  ASSIGN_OR_RETURN(daemon->snapshotter, snapshot::Snapshotter::Open(options.root + "/overlay"));
+  ASSIGN_OR_RETURN(daemon->database, store::Database::Open(settings.root + "/meta.db"));
+  ASSIGN_OR_RETURN(daemon->content, content::ContentStore::Open(settings.root + "/content"));
+  ASSIGN_OR_RETURN(daemon->snapshotter, snapshot::Snapshotter::Open(settings.root + "/overlay"));
   ASSIGN_OR_RETURN(daemon->images,
                    image::ImageStore::Open(daemon->database.get(), daemon->content.get(),
                                            daemon->snapshotter.get(), daemon->config.registries));
@@ -115,8 +115,8 @@ Status OpenStores(const Settings& options, Daemon* daemon) {
                                                 daemon->database.get()));
   ASSIGN_OR_RETURN(Json seccomp, LoadSeccomp(program));
   ASSIGN_OR_RETURN(daemon->containers,
-                   container::ContainerManager::Open({.root = options.root,
-                                                      .state = options.state,
+                   container::ContainerManager::Open({.root = settings.root,
+                                                      .state = settings.state,
                                                       .instance = daemon->instance,
                                                       .runtime = program + "/ocirun",
                                                       .shim = program + "/ocishim",
@@ -124,7 +124,7 @@ Status OpenStores(const Settings& options, Daemon* daemon) {
                                                      daemon->database.get(), daemon->images.get(),
                                                      daemon->snapshotter.get(),
                                                      daemon->bridge.get(), &daemon->events));
-  return ImportDefaults(daemon->images.get(), options.root, program);
+  return ImportDefaults(daemon->images.get(), settings.root, program);
 }
 
 // The parents of containers' cgroups; one that is in use stays (EBUSY).
@@ -161,30 +161,30 @@ StatusOr<std::unique_ptr<grpc::Server>> Listen(const std::string& address,
   return server;
 }
 
-Status Run(const Settings& options) {
+Status Run(const Settings& settings) {
   // Before any thread: all of them leave the signals to us.
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  if (!options.listen.starts_with("unix://")) {
-    return InvalidArgument("--listen {}: only unix:// addresses are served", options.listen);
+  if (!settings.listen.starts_with("unix://")) {
+    return InvalidArgument("--listen {}: only unix:// addresses are served", settings.listen);
   }
   Daemon daemon;
-  RETURN_IF_ERROR(OpenStores(options, &daemon));
+  RETURN_IF_ERROR(OpenStores(settings, &daemon));
   std::vector<std::string> insecure;
-  for (const auto& [host, settings] : daemon.config.registries) {
-    if (settings.insecure) insecure.push_back(host);
+  for (const auto& [host, registry] : daemon.config.registries) {
+    if (registry.insecure) insecure.push_back(host);
   }
   api::ImageService images(daemon.images.get(), &daemon.events);
   api::ContainerService containers(daemon.containers.get(), daemon.images.get());
-  api::SystemService facts({.root = options.root,
+  api::SystemService facts({.root = settings.root,
                             .id = daemon.bridge->id().substr(0, 32),
                             .insecure_registries = insecure},
                            daemon.containers.get(), daemon.images.get(), &daemon.events);
-  ASSIGN_OR_RETURN(const auto server, Listen(options.listen, {&images, &containers, &facts}));
-  spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, options.listen, options.root,
+  ASSIGN_OR_RETURN(const auto server, Listen(settings.listen, {&images, &containers, &facts}));
+  spdlog::info("ocid {} serves {} (root {}, instance {})", kVersion, settings.listen, settings.root,
                daemon.instance);
   int signal = 0;
   // What a pull or a burst of containers took is given back.
@@ -199,26 +199,26 @@ Status Run(const Settings& options) {
   _exit(0);
 }
 
-// Ends the program here when it is done: by an error, --help or --version.
-std::optional<int> ParseArguments(const std::vector<std::string>& arguments, Settings* options) {
-  OptionSet set;
+// The exit status when the arguments ask for no daemon: an error, --help, --version.
+std::optional<int> ParseArguments(const std::vector<std::string>& arguments, Settings* settings) {
+  OptionSet options;
   bool version = false;
-  set.Option("--config", &options->config, "configuration file");
-  set.Option("--root", &options->root, "folder of images and containers");
-  set.Option("--state", &options->state, "folder of running containers");
-  set.Option("--listen", &options->listen, "address of the API");
-  set.Flag("--debug", &options->debug, "log more");
-  set.Flag("-v,--version", &version, "print the version");
-  const auto outcome = set.Parse(arguments);
-  if (!outcome.ok() || !set.words().empty()) {
-    const std::string error = outcome.ok() ? fmt::format("unexpected argument: {}", set.word(0))
+  options.Option("--config", &settings->config, "configuration file");
+  options.Option("--root", &settings->root, "folder of images and containers");
+  options.Option("--state", &settings->state, "folder of running containers");
+  options.Option("--listen", &settings->listen, "address of the API");
+  options.Flag("--debug", &settings->debug, "log more");
+  options.Flag("-v,--version", &version, "print the version");
+  const auto outcome = options.Parse(arguments);
+  if (!outcome.ok() || !options.words().empty()) {
+    const std::string error = outcome.ok() ? fmt::format("unexpected argument: {}", options.word(0))
                                            : MessageOf(outcome.status());
     fmt::print(stderr, "ocid: {}\nSee 'ocid --help'.\n", error);
     return 1;
   }
   if (*outcome != OptionSet::Outcome::kGo) {
     fmt::print("Usage:  ocid [OPTIONS]\n\nThe container daemon of ocirun\n\nOptions:\n{}",
-               set.OptionsText());
+               options.OptionsText());
     return 0;
   }
   if (!version) return std::nullopt;
@@ -231,14 +231,14 @@ std::optional<int> ParseArguments(const std::vector<std::string>& arguments, Set
 
 int main(int argc, char** argv) {
   mallopt(M_ARENA_MAX, ocirun::kArenas);
-  ocirun::Settings options;
-  if (const auto code = ocirun::ParseArguments({argv + 1, argv + argc}, &options)) return *code;
+  ocirun::Settings settings;
+  if (const auto code = ocirun::ParseArguments({argv + 1, argv + argc}, &settings)) return *code;
   // Names in layers are bytes: libarchive converts them by the locale.
   setlocale(LC_CTYPE, "C.UTF-8");
   spdlog::set_default_logger(spdlog::stderr_logger_mt("ocid"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-  if (options.debug) spdlog::set_level(spdlog::level::debug);
-  const ocirun::Status status = ocirun::Run(options);
+  if (settings.debug) spdlog::set_level(spdlog::level::debug);
+  const ocirun::Status status = ocirun::Run(settings);
   if (!status.ok()) {
     spdlog::error("{}", ocirun::MessageOf(status));
     return 1;
