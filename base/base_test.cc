@@ -35,7 +35,7 @@ TEST_CASE("a status: code, message and errno, and what is added on the way up") 
   CHECK(status.code() == StatusCode::kNotFound);
   CHECK(IsNotFound(status));
   CHECK(ErrnoOf(status) == ENOENT);
-  CHECK(MessageOf(status) == "config.json: open /x: No such file or directory");
+  CHECK(MessageOf(status) == "config.json: open /x: no such file or directory");
   Status first = OkStatus();
   first.Update(status);
   first.Update(Internal("later"));
@@ -61,7 +61,7 @@ TEST_CASE("a value or a status, also of types that are empty themselves") {
 TEST_CASE("a system error keeps errno through annotations") {
   const Status status = Annotate(SysError(ENOENT, "open", "/x"), "container \"web\"");
   CHECK(ErrnoOf(status) == ENOENT);
-  CHECK(MessageOf(status) == "container \"web\": open /x: No such file or directory");
+  CHECK(MessageOf(status) == "container \"web\": open /x: no such file or directory");
   CHECK(status.code() == StatusCode::kNotFound);
 }
 

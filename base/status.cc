@@ -67,9 +67,18 @@ void status_internal::DieOfError(const Status& status) {
   std::abort();
 }
 
-Status SysError(int err, std::string_view op, std::string_view target) {
+std::string ErrnoText(int err) {
   char buffer[128];
-  const char* reason = ::strerror_r(err, buffer, sizeof buffer);
+  std::string text = ::strerror_r(err, buffer, sizeof buffer);
+  // "RFC …", a name, stays as it is.
+  const auto is = [](char c, char from, char to) { return c >= from && c <= to; };
+  if (text.size() > 1 && is(text[0], 'A', 'Z') && is(text[1], 'a', 'z'))
+    text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
+}
+
+Status SysError(int err, std::string_view op, std::string_view target) {
+  const std::string reason = ErrnoText(err);
   return {CodeOf(err),
           target.empty() ? fmt::format("{}: {}", op, reason)
                          : fmt::format("{} {}: {}", op, target, reason),

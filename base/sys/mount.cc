@@ -86,6 +86,8 @@ std::string FsMessages(const UniqueFd& context) {
     const ssize_t n = ::read(context.get(), line.data(), line.size());
     if (n <= 0) return out;
     std::string text(line.data(), static_cast<size_t>(n));
+    // "e tmpfs: …": the letter is the level (Documentation/filesystems/mount_api.rst).
+    if (text.size() > 2 && text[1] == ' ') text.erase(0, 2);
     while (!text.empty() && (text.back() == '\n' || text.back() == '\0')) text.pop_back();
     if (!out.empty()) out += "; ";
     out += text;

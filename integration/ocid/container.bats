@@ -106,7 +106,7 @@ records() { "$OCICTL" ps -aq --no-trunc | sort; }
   umount "$FILE_DIR/small"
   echo "$codes|$left|$said"
   [ "$codes" = "125 125 125 " ]
-  [[ $said == *"No space left on device"* || $said == *"disk is full"* ]]
+  [[ $said == *"no space left on device"* || $said == *"disk is full"* ]]
   [ "$left" = 11100 ]
   [ "$again" = again ]
 }

@@ -222,6 +222,6 @@ END
   end_process "$FILE_DIR/small.pid"
   umount "$FILE_DIR/small"
   [ "$status" -eq 1 ]
-  [[ $output =~ "No space left on device" ]]
+  [[ $output =~ "no space left on device" ]]
   [ "$(echo "$left" | grep -vc ':$\|^$')" -eq 0 ]
 }

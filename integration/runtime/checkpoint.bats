@@ -60,7 +60,7 @@ counts_on() {
   "${R[@]}" delete -f box
   echo '[]' >"$FILE_DIR/image/descriptors.json"
   run -1 "${R[@]}" restore -d --image-path "$FILE_DIR/image" --work-path "$FILE_DIR/work" box
-  [[ $output == "ocirun: criu failed: "*"$FILE_DIR/work/restore.log"* ]]
+  [[ $output == "ocirun restore failed: criu failed: "*"$FILE_DIR/work/restore.log"* ]]
   [ -z "$("${R[@]}" list -q)" ]
   [ -z "$(find "$FILE_DIR/state" -mindepth 1 -name 'box*')" ]
   [ -z "$(find /sys/fs/cgroup -name ocirun-test-box)" ]
@@ -75,10 +75,10 @@ counts_on() {
   run -1 checkpoint --parent-path "$FILE_DIR/parent"
   [[ $output == *"--parent-path must be relative"* ]]
   run -1 checkpoint --parent-path ../parent
-  [[ $output == *"invalid --parent-path"*"No such file or directory"* ]]
+  [[ $output == *"invalid --parent-path"*"no such file or directory"* ]]
   touch "$FILE_DIR/parent"
   run -1 checkpoint --parent-path ../parent
-  [[ $output == *"invalid --parent-path"*"Not a directory"* ]]
+  [[ $output == *"invalid --parent-path"*"not a directory"* ]]
   run -1 checkpoint --page-server 1.2.3.4
   [[ $output == *"Use --page-server ADDRESS:PORT"* ]]
   run -1 checkpoint --manage-cgroups-mode hard

@@ -29,29 +29,29 @@ fails() {
   run "$OCIRUN_TEST_BIN/deny" "$1" -- "$OCIRUN" --root "$FILE_DIR/state" run --bundle "$FILE_DIR/bundle" box
   [ "$status" -eq 1 ] || { echo "$1: status $status: $output"; return 1; }
   [ "${#lines[@]}" -eq 1 ] || { echo "$1: $output"; return 1; }
-  [[ $output == ocirun:*"$2"* ]] || { echo "$1: $output"; return 1; }
+  [[ $output == "ocirun run failed: "*"$2"* ]] || { echo "$1: $output"; return 1; }
   eventually nothing_left || { echo "$1: something is left"; ls -AR "$FILE_DIR/state"; find /sys/fs/cgroup -path "*/ocirun-faults/*" -type d; return 1; }
 }
 
 @test "each step of a start that fails is named, and leaves nothing" {
   "$OCIRUN" --root "$FILE_DIR/state" run --bundle "$FILE_DIR/bundle" box  # it works when nothing fails
   # EPERM is 1, EIO 5, ENOMEM 12, EINVAL 22, ENOSPC 28.
-  fails clone3=12 "clone3: Cannot allocate memory"
-  fails socketpair=24 "socketpair: Too many open files"
-  fails setsid=1 "session: setsid: Operation not permitted"
+  fails clone3=12 "clone3: cannot allocate memory"
+  fails socketpair=24 "socketpair: too many open files"
+  fails setsid=1 "session: setsid: operation not permitted"
   fails keyctl=5 "session: keyctl"
   fails sethostname=1 "hostname: sethostname"
-  fails fsopen=12 'mounting "proc" to rootfs at "/proc": fsopen proc: Cannot allocate memory'
-  fails move_mount=22 "root file system: move_mount: Invalid argument"
-  fails mknodat=28 "devices: mknod /dev/null: No space left on device"
-  fails symlinkat=5 "devices: symlink /dev/fd: Input/output error"
+  fails fsopen=12 'mounting "proc" to rootfs at "/proc": fsopen proc: cannot allocate memory'
+  fails move_mount=22 "root file system: move_mount: invalid argument"
+  fails mknodat=28 "devices: mknod /dev/null: no space left on device"
+  fails symlinkat=5 "devices: symlink /dev/fd: input/output error"
   fails pivot_root=22 "change root: pivot_root"
-  fails umount2=16 "change root: umount .: Device or resource busy"
+  fails umount2=16 "change root: umount .: device or resource busy"
   # A sanitizer asks for limits itself, before the program begins.
   grep -q __asan_init "$OCIRUN" || fails prlimit64=1 "rlimits: setrlimit RLIMIT_NOFILE"
-  fails setgroups=5 "setgroups: Input/output error"
-  fails setresgid=12 "setresgid 0: Cannot allocate memory"
-  fails capset=1 "capset: Operation not permitted"
-  fails seccomp=22 "seccomp: Invalid argument"
+  fails setgroups=5 "setgroups: input/output error"
+  fails setresgid=12 "setresgid 0: cannot allocate memory"
+  fails capset=1 "capset: operation not permitted"
+  fails seccomp=22 "seccomp: invalid argument"
   fails listen=98 "listen"
 }

@@ -81,7 +81,7 @@ load ../lib/runtime
   edit_config . '.mounts += [{destination: "/x", type: "bind", source: "/no/such/place", options: ["bind"]}]'
   inside true
   [ "$status" -eq 1 ]
-  [[ $output == *'mounting "/no/such/place" to rootfs at "/x"'*"No such file or directory"* ]]
+  [[ $output == *'mounting "/no/such/place" to rootfs at "/x"'*"no such file or directory"* ]]
   [ ! -e "$FILE_DIR/state/box" ]
 }
 

@@ -74,7 +74,7 @@ cgroup() {
   eventually gone
   run "${R[@]}" run box
   [ "$status" -eq 1 ]
-  [[ $output == *'linux.netDevices: moving "ocirun-t0" to "inner"'*"No such device"* ]]
+  [[ $output == *'linux.netDevices: moving "ocirun-t0" to "inner"'*"no such device"* ]]
 }
 
 @test "namespaces of another container, its user namespace among them" {
@@ -122,6 +122,6 @@ END
   [ ! -d /run/systemd/system ] || skip "systemd runs here"
   run "${R[@]}" --systemd-cgroup run box
   [ "$status" -eq 1 ]
-  [ "$output" = "ocirun: --systemd-cgroup: this host was not booted with systemd" ]
+  [ "$output" = "ocirun run failed: --systemd-cgroup: this host was not booted with systemd" ]
   [ "$("${R[@]}" list -q)" = "" ]
 }

@@ -56,7 +56,7 @@ known_calls() {
   [ "${lines[2]}" = "0 1 2 3 4" ]  # 4 is ls's own
   run "${R[@]}" run --preserve-fds 600 box 3>&-
   [ "$status" -eq 1 ]
-  [[ $output == *"preserved descriptor"*"Bad file descriptor"* ]]
+  [[ $output == *"preserved descriptor"*"bad file descriptor"* ]]
 }
 
 @test "readiness goes to the service manager with the main process" {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cstring>
 #include <mutex>
 
 namespace ocirun::registry {
@@ -150,7 +149,7 @@ StatusOr<HttpResponse> HttpClient::Perform(const HttpRequest& request) {
     long err = 0;
     curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &err);
     const std::string reason = code == CURLE_COULDNT_CONNECT && err != 0
-                                   ? fmt::format(": {}", strerror(static_cast<int>(err)))
+                                   ? fmt::format(": {}", ErrnoText(static_cast<int>(err)))
                                    : "";
     return Error(StatusCode::kUnavailable, "{} \"{}\": {}{}", request.method, request.url,
                  text[0] != '\0' ? text.data() : curl_easy_strerror(code), reason);

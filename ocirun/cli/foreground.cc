@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/cli/foreground.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -50,8 +51,10 @@ class Console {
     if (!path_.empty()) IgnoreError(sys::Unlink(path_), "removed before");
   }
 
-  // A socket in `folder` for the container to send the master to.
+  // A socket in `folder` for the container to send the master to. Refused where nobody could type
+  // or read, as by runc: a shell would wait forever.
   StatusOr<std::string> Listen(const std::string& folder) {
+    RETURN_IF_ERROR(FindTerminal());
     RETURN_IF_ERROR(MakeDirs(folder, 0700));
     path_ = fmt::format("{}/.console-{}", folder, RandomHex(8));
     ASSIGN_OR_RETURN(listener_, sys::ListenUnix(path_, SOCK_STREAM));
@@ -90,6 +93,15 @@ class Console {
   bool FromContainer() const { return Copy(master_.get(), 1); }
 
  private:
+  static Status FindTerminal() {
+    if (::isatty(0) != 0 || ::isatty(1) != 0 || ::isatty(2) != 0) return OkStatus();
+    const auto terminal = sys::Open("/dev/tty", O_RDWR | O_NOCTTY);
+    if (terminal.ok()) return OkStatus();
+    return Annotate(terminal.status(),
+                    "the process is to have a terminal, and this command has none to relay it to "
+                    "(--console-socket gives it to another program)");
+  }
+
   static bool Copy(int from, int to) {
     std::array<char, 16384> buffer;
     const ssize_t n = sys::RetryEintr([&] { return ::read(from, buffer.data(), buffer.size()); });

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "ocirun/log/log.h"
+
 namespace ocirun::cli {
 namespace {
 
@@ -38,23 +40,25 @@ std::vector<Line> OptionLines(const OptionSet& options) {
 }  // namespace
 
 std::string UsageLine(const CommandInfo& info) {
-  return fmt::format("ocirun {} [options]{}{}", info.name, *info.words == '\0' ? "" : " ",
-                     info.words);
+  return fmt::format("{} {} [options]{}{}", ProgramName(), info.name,
+                     *info.words == '\0' ? "" : " ", info.words);
 }
 
 std::string ProgramHelp(const OptionSet& global, std::span<const CommandInfo> commands) {
   std::vector<Line> lines;
   for (const CommandInfo& info : commands) lines.push_back({info.name, info.about});
-  return "NAME:\n"
-         "   ocirun - Open Container Initiative runtime: creates and runs containers from OCI "
-         "bundles\n\n"
-         "USAGE:\n   ocirun [global options] command [options] [arguments...]\n" +
+  return fmt::format(
+             "NAME:\n"
+             "   {0} - Open Container Initiative runtime: creates and runs containers from OCI "
+             "bundles\n\n"
+             "USAGE:\n   {0} [global options] command [options] [arguments...]\n",
+             ProgramName()) +
          Section("COMMANDS", lines) + Section("GLOBAL OPTIONS", OptionLines(global));
 }
 
 std::string CommandHelp(const CommandInfo& info, const OptionSet& options) {
-  return fmt::format("NAME:\n   ocirun {} - {}\n\nUSAGE:\n   {}\n", info.name, info.about,
-                     UsageLine(info)) +
+  return fmt::format("NAME:\n   {} {} - {}\n\nUSAGE:\n   {}\n", ProgramName(), info.name,
+                     info.about, UsageLine(info)) +
          Section("OPTIONS", OptionLines(options));
 }
 

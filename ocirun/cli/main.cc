@@ -10,7 +10,7 @@ namespace ocirun::cli {
 namespace {
 
 constexpr int kFailed = 1;
-constexpr int kExecFailed = 255;
+constexpr int kExecFailed = 255;  // callers tell it from what most processes return, as runc's
 constexpr const char* kId = "<container-id>";
 
 constexpr CommandInfo kCommands[] = {
@@ -110,10 +110,10 @@ StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
   if (name == "create" || name == "run" || name == "exec")
     RETURN_IF_ERROR(linux_::ProtectSelf(argv));
   const StatusOr<int> result = command.run(global);
-  if (result.ok() || name != "exec") return result;
-  // As runc's, which callers tell from what most processes return.
-  ReportError(result.status());
-  return kExecFailed;
+  const bool starts = name == "create" || name == "run" || name == "restore" || name == "exec";
+  if (result.ok() || !starts) return result;
+  ReportError(result.status(), name);
+  return name == "exec" ? kExecFailed : kFailed;
 }
 
 StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv) {
@@ -125,8 +125,8 @@ StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv)
   ASSIGN_OR_RETURN(const OptionSet::Outcome outcome, options.Parse(arguments));
   std::vector<std::string> words = options.words();
   if (version) {
-    RETURN_IF_ERROR(Print(fmt::format("ocirun version {}\ncommit: {}\nspec: {}\n", kVersion,
-                                      kCommit, oci::kVersion)));
+    RETURN_IF_ERROR(Print(fmt::format("{} version {}\ncommit: {}\nspec: {}\n", ProgramName(),
+                                      kVersion, kCommit, oci::kVersion)));
     return 0;
   }
   const bool help = words.empty() || words[0] == "help" || words[0] == "h";

@@ -307,7 +307,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
         RunHooks(spec.hooks.poststop, "poststop", StateJson(record, ContainerStatus::kStopped)),
         "undoing: the first error is the one to report");
   });
-  RETURN_IF_ERROR(StartInit(&context, spec, cgroups.get(), &record));
+  RETURN_IF_ERROR(Annotate(StartInit(&context, spec, cgroups.get(), &record), kNotStarted));
   Undo kill([&] {
     IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
     IgnoreError(sys::WaitPid(record.init_pid).status(), "it may have been reaped");

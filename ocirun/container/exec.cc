@@ -223,9 +223,10 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   sys::ChildGuard guard(pid);
   context.parent.Reset();
   RETURN_IF_ERROR(init::SendMessage(sockets.first, init::Message::kGo));
-  RETURN_IF_ERROR(init::ExpectEnd(sockets.first, [&](UniqueFd listener) {
+  const auto to_agent = [&](UniqueFd listener) {
     return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kRunning, pid, listener);
-  }));
+  };
+  RETURN_IF_ERROR(Annotate(init::ExpectEnd(sockets.first, to_agent), kNotStarted));
   RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, pid));
   return guard.Release();
 }

@@ -18,6 +18,9 @@ namespace ocirun::container {
 // Whether this build has `checkpoint` and `restore`.
 inline constexpr bool kHasCheckpoint = true;
 
+// What the error of a process that did not come to be begins with, as runc's does.
+inline constexpr const char* kNotStarted = "unable to start container process";
+
 struct CreateOptions {
   std::string id, bundle;      // bundle: absolute
   std::string console_socket;  // empty: none

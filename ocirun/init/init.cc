@@ -164,7 +164,7 @@ Status MakeMounts(InitContext* c, Progress* p) {
     const oci::Mount& mount = c->spec.mounts[i];
     RETURN_IF_ERROR(
         Annotate(MakeMount(c, context, i),
-                 fmt::format("mounting {:?} to rootfs at {:?}",
+                 fmt::format("error mounting {:?} to rootfs at {:?}",
                              mount.source.empty() ? mount.type : mount.source, mount.destination)));
   }
   return OkStatus();
@@ -261,10 +261,18 @@ Status SetScheduling(InitContext* c, Progress*) {
   return OkStatus();
 }
 
+// What the text of a step's failure begins with. Callers match these, as they match runc's.
+enum class Blame {
+  kStep,    // "error during container init: devices: …"
+  kItem,    // "error during container init: …", where the step names what failed
+  kCommand  // "…": nothing is wrong but what was asked for
+};
+
 // The order is the recipe: each comment says why its step stands where it does.
 constexpr struct {
   const char* name;
   Status (*run)(InitContext*, Progress*);
+  Blame blame = Blame::kStep;
 } kSteps[] = {
     {"descriptors", CloseTheRest},             // before anything of the container can look at them
     {"wait for the runtime", WaitForParent},   // id maps must be in place
@@ -277,7 +285,7 @@ constexpr struct {
     {"loopback", LoopbackUp},
     {"hostname", SetNames},
     {"root file system", PrepareRoot},
-    {"mounts", MakeMounts},
+    {"mounts", MakeMounts, Blame::kItem},
     {"hooks", RuntimeHooks},  // after the namespaces, before pivot_root (config.md)
     {"hooks", ContainerHooks},
     {"devices", MakeDevices},                   // after the mount of /dev
@@ -289,14 +297,17 @@ constexpr struct {
     {"terminal", UseTerminal},
     {"rlimits", SetLimits},         // before the user changes, or they can't be raised
     {"scheduling", SetScheduling},  // the same
-    {"", FindCommand},              // its texts are matched by callers: no prefix
+    {"command", FindCommand, Blame::kCommand},
 };
 
 Status Prepare(InitContext* context, Progress* progress) {
   for (const auto& step : kSteps) {
-    Debug("init: {}", *step.name == '\0' ? "command" : step.name);
+    Debug("init: {}", step.name);
     const Status status = step.run(context, progress);
-    if (!status.ok()) return *step.name == '\0' ? status : Annotate(status, step.name);
+    if (status.ok()) continue;
+    if (step.blame == Blame::kCommand) return status;
+    return Annotate(step.blame == Blame::kItem ? status : Annotate(status, step.name),
+                    "error during container init");
   }
   return OkStatus();
 }

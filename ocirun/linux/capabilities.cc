@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstring>
 
 #include "ocirun/log/log.h"
 
@@ -54,7 +53,7 @@ Status SetAmbient(Mask ambient) {
     if ((ambient >> bit & 1) == 0) continue;
     // One that is not both permitted and inheritable can't be raised; the others stand.
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) < 0)
-      Warn("can't raise ambient capability {}: {}", oci::CapabilityName(bit), std::strerror(errno));
+      Warn("can't raise ambient capability {}: {}", oci::CapabilityName(bit), ErrnoText(errno));
   }
   return OkStatus();
 }

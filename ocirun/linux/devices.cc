@@ -65,7 +65,7 @@ Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
   if (::mknodat(folder.get(), name.c_str(), TypeBits(device.type) | mode, number) < 0) {
     if (errno == EPERM && device.type != 'p')
       return Annotate(BindFromHost(folder, name, device),
-                      fmt::format("mknod {}: Operation not permitted, and nothing to bind instead",
+                      fmt::format("mknod {}: operation not permitted, and nothing to bind instead",
                                   device.path));
     if (errno != EEXIST) return SysError(errno, "mknod", device.path);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/log/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -72,9 +73,14 @@ void LogText(LogLevel level, std::string_view message) {
             LogLine(level, message, FormatRfc3339Nano(NowUnixNanos()), log.format));
 }
 
-void ReportError(const Status& error) {
-  if (TheLog().file.valid()) LogText(LogLevel::kError, MessageOf(error));
-  WriteLine(STDERR_FILENO, fmt::format("ocirun: {}\n", MessageOf(error)));
+std::string_view ProgramName() { return ::program_invocation_short_name; }
+
+void ReportError(const Status& error, std::string_view command) {
+  const std::string failed =
+      command.empty() ? "" : fmt::format("{} {} failed: ", ProgramName(), command);
+  if (TheLog().file.valid()) LogText(LogLevel::kError, failed + MessageOf(error));
+  const std::string who = command.empty() ? fmt::format("{}: ", ProgramName()) : failed;
+  WriteLine(STDERR_FILENO, who + MessageOf(error) + "\n");
 }
 
 }  // namespace ocirun

@@ -41,8 +41,12 @@ void Debug(fmt::format_string<Args...> format, Args&&... args) {
   LogText(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Reports why a command failed: in the log, and for the person on stderr as one plain line.
-void ReportError(const Status& error);
+// The name that this program was called by: "runc" where it stands in runc's place.
+std::string_view ProgramName();
+
+// Reports why the program fails: in the log, and for the person on stderr as one plain line. With
+// the command that failed both say so, in runc's words: "ocirun run failed: …".
+void ReportError(const Status& error, std::string_view command = {});
 
 // {"level":"error","msg":"…","time":"…"} or time="…" level=error msg="…". Pure.
 std::string LogLine(LogLevel level, std::string_view message, std::string_view time,
