@@ -152,8 +152,8 @@ Status Unsupported(fmt::format_string<Args...> format, Args&&... args) {
   return Status(StatusCode::kUnimplemented, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// strerror(3)'s text as it stands in the middle of a line, "no such file or directory": the words of
-// Go's programs, which callers of the peers match.
+// strerror(3)'s text as it stands in the middle of a line, "no such file or directory": the words
+// of Go's programs, which callers of the peers match.
 std::string ErrnoText(int err);
 // "<op> <target>: <ErrnoText>", with its errno: SysError(errno, "mount", "proc on /proc").
 // Pass errno as the first thing: building the arguments may change it.

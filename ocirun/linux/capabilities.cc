@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-
 #include "ocirun/log/log.h"
 
 namespace ocirun::linux_ {
