@@ -122,6 +122,14 @@ bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const UniqueFd
 
 }  // namespace
 
+std::string OutputAfterColon(const CommandResult& result) {
+  std::string text = result.output + result.error_output;
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  return text.empty() ? "" : ": " + text;
+}
+
 StatusOr<CommandResult> RunCommand(const Command& command) {
   ASSIGN_OR_RETURN(Pipe in, NewPipe());
   ASSIGN_OR_RETURN(Pipe out, NewPipe());
@@ -146,8 +154,8 @@ StatusOr<CommandResult> RunCommand(const Command& command) {
   ASSIGN_OR_RETURN(const UniqueFd child, sys::PidfdOpen(pid));
   CommandResult result;
   if (!Talk(command, &in, &out, &err, child, deadline, &result))
-    return Error(StatusCode::kDeadlineExceeded, "{} did not end in {} ms", command.path,
-                 command.timeout->count());
+    return Error(StatusCode::kDeadlineExceeded, "{} did not end in {} ms{}", command.path,
+                 command.timeout->count(), OutputAfterColon(result));
   ASSIGN_OR_RETURN(result.wait_status, sys::WaitPid(guard.Release()));
   return result;
 }

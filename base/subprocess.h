@@ -27,7 +27,12 @@ struct CommandResult {
 
 // Runs a program to its end, with pipes on its three standard descriptors. Safe in a program with
 // threads (posix_spawn). A program that is still running after the timeout is killed, and the
-// result is DeadlineExceeded. Does not wait for grandchildren that keep the pipes.
+// result is DeadlineExceeded, with what it had written. Does not wait for grandchildren that keep
+// the pipes.
 StatusOr<CommandResult> RunCommand(const Command& command);
+
+// What the program wrote, as the end of an error: ": " and all of it in one line; empty if it wrote
+// nothing.
+std::string OutputAfterColon(const CommandResult& result);
 
 }  // namespace ocirun

@@ -31,7 +31,7 @@ load ../lib/runtime
 
 @test "seccomp: refused with the errno that the profile names, with and without no_new_privs" {
   for nnp in true false; do
-    edit_config . '.process.noNewPrivileges = $nnp | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86_64"], syscalls: [{names: ["mkdir","mkdirat","no_such_call"], action: "SCMP_ACT_ERRNO", errnoRet: 11}]}' --argjson nnp $nnp
+    edit_config . '.process.noNewPrivileges = $nnp | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_S390X"], syscalls: [{names: ["mkdir","mkdirat","no_such_call"], action: "SCMP_ACT_ERRNO", errnoRet: 11}]}' --argjson nnp $nnp
     inside 'grep Seccomp: /proc/self/status; mkdir /tmp/x'
     [[ $output == *"Seccomp:"*2* ]]
     [[ $output == *"Resource temporarily unavailable"* ]]
@@ -149,10 +149,44 @@ END
   [ "$status" -eq 1 ]
   [[ $output == *"error running createRuntime hook #0"*"status 3"*because* ]]
   [ ! -e "$FILE_DIR/state/box" ]
-  edit_config . '.hooks.createRuntime = [{path: "/bin/sleep", args: ["sleep", "100"], timeout: 1}]'
+  edit_config . '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "echo because; exec sleep 100"], timeout: 1}]'
   inside true
   [ "$status" -eq 1 ]
-  [[ $output == *"did not end"* ]]
+  [[ $output == *"did not end in 1000 ms: because"* ]]
+}
+
+@test "a poststop hook that fails is a warning, and the next one runs" {
+  edit_config . '.hooks = {poststop: [{path: "/bin/false"}, {path: "/bin/touch", args: ["touch", $ran]}]}' --arg ran "$FILE_DIR/ran"
+  inside true
+  [ "$status" -eq 0 ]
+  [[ $output == *"error running poststop hook #0"* ]]
+  [ -e "$FILE_DIR/ran" ]
+  edit_config . 'del(.hooks)'
+}
+
+@test "a working folder that is missing is made, also below a read-only root; by an exec it is not" {
+  edit_config . '.root.readonly = true | .process.cwd = "/work/here"'
+  inside pwd
+  [ "$output" = /work/here ]
+  edit_config . '.root.readonly = false | .process.cwd = "/" | .process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  run "${R[@]}" exec --cwd /nowhere box true
+  [ "$status" -eq 255 ]
+  [[ $output == *'chdir to cwd ("/nowhere") set in config.json failed: no such file or directory'* ]]
+  [ ! -e rootfs/nowhere ]
+  rmdir rootfs/work/here rootfs/work
+}
+
+@test "a name that is set twice is refused: by its field and as a sysctl" {
+  for name in hostname domainname; do
+    edit_config . '.[$n] = "a" | .linux.sysctl = {("kernel." + $n): "b"}' --arg n $name
+    inside true
+    [ "$status" -eq 1 ]
+    [[ $output == *"\"kernel.$name\" conflicts with the field \"$name\""* ]]
+    edit_config . 'del(.[$n])' --arg n $name
+    inside "cat /proc/sys/kernel/$name"
+    [ "$output" = b ]
+  done
 }
 
 @test "why a command can't be executed: interpreter, carriage return, architecture" {

@@ -33,6 +33,10 @@ cgroup() {
   run "${R[@]}" update -r - box <<<'{"cpu": {"quota": 20000, "period": 10}, "pids": {"limit": 10}}'
   [ "$status" -eq 1 ]
   [ "$(cgroup pids.max pids.max)" = 30 ]
+  run "${R[@]}" update --pids-limit 20 --mem-bw-schema MB:0=10 box
+  [ "$status" -eq 1 ]
+  [[ $output == *"has no Intel RDT class to update"* ]]
+  [ "$(cgroup pids.max pids.max)" = 30 ]
   run "${R[@]}" update --memory x box
   [ "$status" -eq 1 ]
   [[ $output == *'invalid value for --memory: "x" is not a size like 64M'* ]]

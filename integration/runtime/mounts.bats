@@ -73,6 +73,26 @@ user_namespace() {
   [[ ${lines[3]} == ro,nosuid* ]]
 }
 
+@test "an option that nobody knows is an error where no filesystem is asked" {
+  add_mount '{"destination": "/a", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["rbind", "noexce"]}'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *'unknown option "noexce"'* ]]
+  edit_config . '.mounts[-1].options = ["rbind", "sync", "lazytime"]'
+  inside true
+  [ "$status" -eq 0 ]
+}
+
+@test "rootfsPropagation: of the root alone, and with an r of all mounts" {
+  add_mount '{"destination": "/a", "type": "tmpfs", "source": "tmpfs"}'
+  shared() { awk '$7 ~ /^shared/ {print $5}' /proc/self/mountinfo; }
+  for word in shared rshared; do
+    edit_config . '.linux.rootfsPropagation = $word' --arg word $word
+    inside "$(declare -f shared); shared | grep -x -e / -e /a | xargs"
+    [ "$output" = "$([ $word = shared ] && echo / || echo / /a)" ]
+  done
+}
+
 @test "links: bound themselves, copied, mounted on; dangling ones are followed inside" {
   ln -sfn target "$FILE_DIR/link"
   ln -sfn /tmp/made/here rootfs/etc/dangling

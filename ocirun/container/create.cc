@@ -47,7 +47,7 @@ Status CheckOptions(const CreateOptions& options, const oci::Spec& spec) {
   if (::geteuid() != 0 && spec.linux.Find(NamespaceType::kUser) == nullptr)
     return InvalidArgument("linux.namespaces: rootless container requires user namespaces");
   RETURN_IF_ERROR(linux_::CheckLabels(*spec.process));
-  return linux_::CheckSysctls(spec.linux);
+  return linux_::CheckSysctls(spec);
 }
 
 // The container's root may make cgroups below its own when it sees them writable, in a cgroup
@@ -303,9 +303,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
   });
   Undo run_poststop([&] {
     // config.md#poststop: whatever hooks made before the failure is theirs to undo.
-    IgnoreError(
-        RunHooks(spec.hooks.poststop, "poststop", StateJson(record, ContainerStatus::kStopped)),
-        "undoing: the first error is the one to report");
+    RunPoststopHooks(spec.hooks.poststop, StateJson(record, ContainerStatus::kStopped));
   });
   RETURN_IF_ERROR(Annotate(StartInit(&context, spec, cgroups.get(), &record), kNotStarted));
   Undo kill([&] {

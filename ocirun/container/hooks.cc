@@ -7,16 +7,10 @@
 
 #include "base/subprocess.h"
 #include "base/sys/process.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::container {
 namespace {
-
-std::string OneLine(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  for (char& c : text)
-    if (c == '\n') c = ' ';
-  return text;
-}
 
 Status RunHook(const oci::Hook& hook, const std::string& state_json) {
   Command command{.path = hook.path, .args = hook.args, .env = hook.env, .input = state_json};
@@ -31,8 +25,13 @@ Status RunHook(const oci::Hook& hook, const std::string& state_json) {
     if (!end.empty() && end[0] >= 'A' && end[0] <= 'Z') end[0] = static_cast<char>(end[0] + 32);
     end = "was ended by signal: " + end;
   }
-  return FailedPrecondition("{} {}: {}", hook.path, end,
-                            OneLine(result.output + result.error_output));
+  return FailedPrecondition("{} {}{}", hook.path, end, OutputAfterColon(result));
+}
+
+Status RunNumbered(const std::vector<oci::Hook>& hooks, size_t number, std::string_view kind,
+                   const std::string& state_json) {
+  return Annotate(RunHook(hooks[number], state_json),
+                  fmt::format("error running {} hook #{}", kind, number));
 }
 
 }  // namespace
@@ -40,9 +39,15 @@ Status RunHook(const oci::Hook& hook, const std::string& state_json) {
 Status RunHooks(const std::vector<oci::Hook>& hooks, std::string_view kind,
                 const std::string& state_json) {
   for (size_t i = 0; i < hooks.size(); ++i)
-    RETURN_IF_ERROR(
-        Annotate(RunHook(hooks[i], state_json), fmt::format("error running {} hook #{}", kind, i)));
+    RETURN_IF_ERROR(RunNumbered(hooks, i, kind, state_json));
   return OkStatus();
+}
+
+void RunPoststopHooks(const std::vector<oci::Hook>& hooks, const std::string& state_json) {
+  for (size_t i = 0; i < hooks.size(); ++i) {
+    const Status status = RunNumbered(hooks, i, "poststop", state_json);
+    if (!status.ok()) Warn("{}", MessageOf(status));
+  }
 }
 
 }  // namespace ocirun::container

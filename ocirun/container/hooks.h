@@ -15,4 +15,8 @@ namespace ocirun::container {
 Status RunHooks(const std::vector<oci::Hook>& hooks, std::string_view kind,
                 const std::string& state_json);
 
+// Runs all poststop hooks. One that fails is a warning, and the others run all the same
+// (config.md#poststop).
+void RunPoststopHooks(const std::vector<oci::Hook>& hooks, const std::string& state_json);
+
 }  // namespace ocirun::container

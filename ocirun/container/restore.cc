@@ -269,9 +269,7 @@ StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle
     });
     Undo run_poststop([&] {
       // config.md#poststop: whatever hooks made before the failure is theirs to undo.
-      IgnoreError(RunHooks(spec.hooks.poststop, "poststop",
-                           StateJson(restoring.record, ContainerStatus::kStopped)),
-                  "undoing: the first error is the one to report");
+      RunPoststopHooks(spec.hooks.poststop, StateJson(restoring.record, ContainerStatus::kStopped));
     });
     RETURN_IF_ERROR(RunCriu(&restoring, opts));
     RETURN_IF_ERROR(cgroups->Entered());

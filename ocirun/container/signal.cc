@@ -81,9 +81,9 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   if (spec.ok() && spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
     IgnoreError(sys::Unmount(record->rootfs, MNT_DETACH), "the container may have unmounted it");
   RETURN_IF_ERROR(store.Remove(id));
-  if (!spec.ok()) return OkStatus();
-  // config.md#poststop: a failure is reported, and does not bring the container back.
-  return RunHooks(spec->hooks.poststop, "poststop", StateJson(*record, ContainerStatus::kStopped));
+  if (spec.ok())
+    RunPoststopHooks(spec->hooks.poststop, StateJson(*record, ContainerStatus::kStopped));
+  return OkStatus();
 }
 
 namespace {

@@ -5,16 +5,23 @@
 namespace ocirun::container {
 namespace {
 
-Status UpdateRdt(const Store& store, const Record& record, const Changes& changes) {
-  if (changes.l3_cache_schema.empty() && changes.mem_bw_schema.empty()) return OkStatus();
+// A class of Intel RDT that an update changes, and the schemata that it had.
+struct RdtChange {
+  oci::IntelRdt wanted, before;
+};
+
+StatusOr<std::optional<RdtChange>> PlanRdt(const Store& store, const Record& record,
+                                           const Changes& changes) {
+  if (changes.l3_cache_schema.empty() && changes.mem_bw_schema.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
   if (!spec.linux.intel_rdt.has_value())
     return FailedPrecondition("container {} has no Intel RDT class to update", record.id);
-  oci::IntelRdt config = *spec.linux.intel_rdt;
-  config.l3_cache_schema = changes.l3_cache_schema;
-  config.mem_bw_schema = changes.mem_bw_schema;
-  config.schemata.clear();
-  return linux_::WriteSchemata(record.resctrl, config, record.id);
+  RdtChange change{*spec.linux.intel_rdt, *spec.linux.intel_rdt};
+  change.wanted.l3_cache_schema = changes.l3_cache_schema;
+  change.wanted.mem_bw_schema = changes.mem_bw_schema;
+  change.wanted.schemata.clear();
+  ASSIGN_OR_RETURN(change.before, linux_::ReadSchemata(record.resctrl, change.wanted, record.id));
+  return change;
 }
 
 }  // namespace
@@ -24,10 +31,19 @@ Status Update(const Store& store, const std::string& id, const Changes& changes)
   ASSIGN_OR_RETURN(const Record record, store.Load(id));
   if (store.StatusOf(record) == ContainerStatus::kStopped)
     return FailedPrecondition("container not running");
-  // The class last: it is the one change that the cgroups' journal can't take back.
+  ASSIGN_OR_RETURN(const std::optional<RdtChange> rdt, PlanRdt(store, record, changes));
+  Undo restore_rdt([&] {
+    if (rdt.has_value())
+      IgnoreError(linux_::WriteSchemata(record.resctrl, rdt->before, record.id),
+                  "undoing: the first error is the one to report");
+  });
+  if (rdt.has_value())
+    RETURN_IF_ERROR(linux_::WriteSchemata(record.resctrl, rdt->wanted, record.id));
+  // The cgroups last: their journal takes back what was written before a failure.
   const auto cgroups = cgroup::ExistingManager(record.cgroups, record.unit);
   RETURN_IF_ERROR(cgroups->Update(changes.resources));
-  return UpdateRdt(store, record, changes);
+  restore_rdt.Release();
+  return OkStatus();
 }
 
 }  // namespace ocirun::container

@@ -156,12 +156,10 @@ Status LoadFilter(const Identity& identity) {
 }  // namespace
 
 Status EnterWorkingFolder(const oci::Process& process) {
-  if (::chdir(process.cwd.c_str()) < 0) {
-    if (errno != ENOENT) return SysError(errno, "chdir to cwd", process.cwd);
-    ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
-    RETURN_IF_ERROR(MakeDirsInRoot(root, process.cwd, 0755).status());
-    if (::chdir(process.cwd.c_str()) < 0) return SysError(errno, "chdir to cwd", process.cwd);
-  }
+  // In runc's words.
+  if (::chdir(process.cwd.c_str()) < 0)
+    return SysError(errno,
+                    fmt::format("chdir to cwd ({:?}) set in config.json failed", process.cwd));
   return CheckInside();
 }
 

@@ -24,7 +24,7 @@ struct Identity {
 // /etc/passwd when it has none. To be called inside the container.
 std::vector<std::string> Environment(const oci::Process& process);
 
-// Enters process.cwd, making it when it is missing, and checks that it is inside the container:
+// Enters process.cwd, and checks that it is inside the container:
 // a descriptor that leaked from the host would otherwise be a way out (CVE-2024-21626).
 Status EnterWorkingFolder(const oci::Process& process);
 

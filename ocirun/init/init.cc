@@ -207,6 +207,15 @@ Status SetSysctls(InitContext* c, Progress* p) {
   return linux_::SetSysctls(c->spec.linux, proc);
 }
 
+// Inside the root, through no link that leads out of it (CVE-2026-55686).
+Status MakeWorkingFolder(InitContext* c, Progress* p) {
+  const std::string& cwd = c->spec.process->cwd;
+  const auto there = OpenInRoot(p->root, cwd, O_PATH);
+  // What is wrong with it otherwise is told by who enters it.
+  if (ErrnoOf(there.status()) != ENOENT) return OkStatus();
+  return MakeDirsInRoot(p->root, cwd, 0755).status();
+}
+
 Status HidePaths(InitContext* c, Progress* p) {
   RETURN_IF_ERROR(linux_::FinishReadOnly(p->root, c->spec.mounts));
   RETURN_IF_ERROR(linux_::MakeReadOnly(p->root, c->spec.linux.readonly_paths));
@@ -291,6 +300,7 @@ constexpr struct {
     {"devices", MakeDevices},                   // after the mount of /dev
     {"terminal", OpenConsole},                  // after the mount of /dev/pts
     {"sysctl", SetSysctls},                     // before /proc/sys is made read-only
+    {"working folder", MakeWorkingFolder},      // before the root is made read-only
     {"masked and read-only paths", HidePaths},  // nothing is made below them after this
     {"change root", ChangeRoot},
     {"null device", OwnNullDevice},  // after the root changed: the container's own

@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
+#include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
 
 namespace ocirun::linux_ {
@@ -50,6 +51,7 @@ Status BindFromHost(const UniqueFd& folder, const std::string& name, const oci::
       st.st_rdev != makedev(device.major, device.minor))
     return FailedPrecondition("the host's {} is another device", device.path);
   ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(host, false));
+  RETURN_IF_ERROR(ChangeAttributes(tree, {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC}));
   // What stands there already is covered and never opened.
   if (::mknodat(folder.get(), name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST)
     return SysError(errno, "mknod", device.path);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/file.h"
 #include "base/sys/file.h"
@@ -61,7 +62,8 @@ Status SetOomScoreAdj(pid_t pid, int score) {
                   fmt::format("process.oomScoreAdj {}", score));
 }
 
-Status CheckSysctls(const oci::Linux& config) {
+Status CheckSysctls(const oci::Spec& spec) {
+  const oci::Linux& config = spec.linux;
   for (const auto& [key, value] : config.sysctl) {
     const auto type = NamespaceOf(Dotted(key));
     if (!type.has_value())
@@ -75,6 +77,11 @@ Status CheckSysctls(const oci::Linux& config) {
     if (!path.empty() && IsOwnNamespace(path, *type))
       return InvalidArgument("linux.sysctl: {:?} is not allowed in the host's {} namespace", key,
                              oci::NamespaceName(*type));
+    const bool twice = (Dotted(key) == "kernel.hostname" && !spec.hostname.empty()) ||
+                       (Dotted(key) == "kernel.domainname" && !spec.domainname.empty());
+    if (twice)
+      return InvalidArgument("linux.sysctl: {:?} conflicts with the field {:?}", key,
+                             Dotted(key).substr(std::strlen("kernel.")));
     const size_t end = value.find('\n');
     if (end != std::string::npos && end + 1 != value.size())
       return InvalidArgument("linux.sysctl: the value of {:?} must be one line", key);

@@ -16,7 +16,7 @@ Status SetOomScoreAdj(pid_t pid, int score);
 
 // Refuses sysctls that are not namespaced, or whose namespace is the host's: they would change the
 // host. Runs in the runtime, in the host's namespaces, before anything is made.
-Status CheckSysctls(const oci::Linux& config);
+Status CheckSysctls(const oci::Spec& spec);
 // Writes them below `proc` (the container's procfs, open O_PATH). Runs in init.
 Status SetSysctls(const oci::Linux& config, const UniqueFd& proc);
 

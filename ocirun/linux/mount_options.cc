@@ -90,10 +90,12 @@ bool ParseAttribute(std::string_view option, MountOptions* out) {
   return false;
 }
 
-constexpr std::string_view kSpecial[] = {"bind",          "rbind",  "remount",      "tmpcopyup",
-                                         "idmap",         "ridmap", "copy-symlink", "src-nofollow",
-                                         "dest-nofollow", "sync",   "dirsync",      "lazytime",
-                                         "nolazytime"};
+constexpr std::string_view kSpecial[] = {"bind",         "rbind",        "remount",
+                                         "tmpcopyup",    "idmap",        "ridmap",
+                                         "copy-symlink", "src-nofollow", "dest-nofollow"};
+// The filesystem's own that all of them know.
+constexpr std::string_view kSuperblockFlags[] = {"sync",       "dirsync", "lazytime",
+                                                 "nolazytime", "acl",     "noacl"};
 
 // "0-1000-10#11-2000-1": container id, host id and length of each range.
 Status ParseRanges(std::string_view text, std::vector<oci::IdMapping>* out) {
@@ -166,6 +168,20 @@ StatusOr<bool> ParseSpecial(const oci::Mount& mount, const std::string& option, 
   return true;
 }
 
+// A mount of a filesystem that is there can't change its options: the kernel ignores them. Those
+// that mount(8) knows as flags go; any other is a mistake, and "noexce" would be no protection.
+Status CheckSuperblockOptions(const oci::Mount& mount, MountOptions* options) {
+  const bool cgroups = mount.type == "cgroup" || mount.type == "cgroup2";
+  if (options->remount || (!options->bind && !cgroups)) return OkStatus();
+  for (const std::string& option : options->superblock)
+    if (!Contains(kSuperblockFlags, option))
+      return InvalidArgument(
+          "unknown option {:?}: {} mounts cannot have any filesystem-specific options", option,
+          options->bind ? "bind" : "cgroup");
+  options->superblock.clear();
+  return OkStatus();
+}
+
 }  // namespace
 
 StatusOr<MountOptions> ParseMountOptions(const oci::Mount& mount) {
@@ -187,7 +203,7 @@ StatusOr<MountOptions> ParseMountOptions(const oci::Mount& mount) {
     }
   }
   if (mount.type == "bind") out.bind = true;
-  if (out.bind && !out.remount) out.superblock.clear();  // mount(2) ignores them: MS_BIND
+  RETURN_IF_ERROR(CheckSuperblockOptions(mount, &out));
   if (out.id_map != IdMapScope::kNone && !out.bind)
     return InvalidArgument("an idmapped mount must be a bind mount");
   return out;
@@ -195,6 +211,7 @@ StatusOr<MountOptions> ParseMountOptions(const oci::Mount& mount) {
 
 std::vector<std::string> KnownMountOptions() {
   std::vector<std::string> out(std::begin(kSpecial), std::end(kSpecial));
+  out.insert(out.end(), std::begin(kSuperblockFlags), std::end(kSuperblockFlags));
   out.insert(out.end(), std::begin(kNoEffect), std::end(kNoEffect));
   out.insert(out.end(), std::begin(kObsolete), std::end(kObsolete));
   for (const auto& propagation : kPropagations) out.emplace_back(propagation.name);

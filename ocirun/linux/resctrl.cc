@@ -96,6 +96,18 @@ Status WriteSchemata(const std::string& resctrl, const oci::IntelRdt& config,
                   "linux.intelRdt");
 }
 
+StatusOr<oci::IntelRdt> ReadSchemata(const std::string& resctrl, oci::IntelRdt config,
+                                     const std::string& id) {
+  auto text = ReadFile(ClassFolder(resctrl, config, id) + "/schemata");
+  if (!text.ok()) return Annotate(text.status(), "linux.intelRdt");
+  config.l3_cache_schema.clear();
+  config.mem_bw_schema.clear();
+  config.schemata.clear();
+  for (const std::string_view line : SplitWords(*text, "\n"))
+    config.schemata.emplace_back(Trim(line));
+  return config;
+}
+
 StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt& config,
                                 const std::string& id) {
   const std::string folder = ClassFolder(resctrl, config, id);

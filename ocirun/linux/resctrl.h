@@ -36,6 +36,9 @@ StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt&
 // Writes the schemata of a class that exists.
 Status WriteSchemata(const std::string& resctrl, const oci::IntelRdt& config,
                      const std::string& id);
+// The class as it is: `config` with the schemata that the kernel shows.
+StatusOr<oci::IntelRdt> ReadSchemata(const std::string& resctrl, oci::IntelRdt config,
+                                     const std::string& id);
 // Moves a process into the class, and its counters.
 Status EnterRdtGroup(const std::string& resctrl, const oci::IntelRdt& config, const std::string& id,
                      pid_t pid);

@@ -18,7 +18,9 @@
 namespace ocirun::linux_ {
 namespace {
 
-unsigned long PropagationFlag(const std::string& name) {
+// "rshared" is MS_SHARED | MS_REC; 0 for none.
+unsigned long PropagationFlags(std::string_view name) {
+  if (name.substr(0, 1) == "r") return MS_REC | PropagationFlags(name.substr(1));
   if (name == "private") return MS_PRIVATE;
   if (name == "slave") return MS_SLAVE;
   if (name == "shared") return MS_SHARED;
@@ -44,7 +46,7 @@ Status HideHostProc(const UniqueFd& root) {
 Status LeavePeers(const std::string& propagation) {
   // What the host mounts later may still come in; what is mounted here never goes out.
   ASSIGN_OR_RETURN(const UniqueFd host_root, sys::Open("/", O_PATH | O_DIRECTORY));
-  const bool is_private = propagation == "private" || propagation == "unbindable";
+  const bool is_private = (PropagationFlags(propagation) & (MS_PRIVATE | MS_UNBINDABLE)) != 0;
   return ChangePropagation(host_root, (is_private ? MS_PRIVATE : MS_SLAVE) | MS_REC);
 }
 
@@ -106,9 +108,9 @@ Status ChangeRoot(const UniqueFd& root, RootChange how, const std::string& propa
     if (::chroot(".") < 0) return SysError(errno, "chroot");
   }
   if (::chdir("/") < 0) return SysError(errno, "chdir", "/");
-  const unsigned long flags = PropagationFlag(propagation);
-  // It is a slave already; private or shared hold for the whole tree, as runc has it.
-  if (flags != 0 && flags != MS_SLAVE && how != RootChange::kChroot)
+  const unsigned long flags = PropagationFlags(propagation);
+  // The whole tree is a slave already.
+  if (flags != 0 && (flags & MS_SLAVE) == 0 && how != RootChange::kChroot)
     RETURN_IF_ERROR(sys::Mount("", "/", "", flags, ""));
   return OkStatus();
 }

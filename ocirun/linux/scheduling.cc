@@ -18,7 +18,11 @@ struct SchedAttr {
   int32_t nice;
   uint32_t priority;
   uint64_t runtime, deadline, period;
+  uint32_t util_min, util_max;  // since 5.3
 };
+constexpr uint32_t kFirstVersionSize = 48;
+constexpr uint64_t kUtilClamp = 0x60;  // SCHED_FLAG_UTIL_CLAMP_MIN and _MAX
+constexpr uint32_t kNoClamp = ~0u;     // back to the default (sched-util-clamp.rst)
 
 // The kernel's bitmaps are arrays of long, however many bits there are.
 std::vector<unsigned long> BitMap(const std::vector<unsigned>& numbers) {
@@ -36,7 +40,9 @@ long SetAffinity(const std::vector<unsigned long>& map) {
 
 Status SetScheduler(const oci::Scheduler& scheduler) {
   SchedAttr attr{};
-  attr.size = sizeof attr;
+  // The specification has the flags of a clamp, and no values for it.
+  attr.size = (scheduler.flags & kUtilClamp) != 0 ? sizeof attr : kFirstVersionSize;
+  attr.util_min = attr.util_max = kNoClamp;
   attr.policy = scheduler.policy;
   attr.flags = scheduler.flags;
   attr.nice = scheduler.nice;

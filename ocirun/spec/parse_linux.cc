@@ -267,9 +267,10 @@ StatusOr<Linux> ParseLinux(const JsonView& view) {
   ASSIGN_OR_RETURN(linux.cgroups_path, StringOr(view, "cgroupsPath", ""));
   RETURN_IF_ERROR(ReadInto(view, "resources", &linux.resources, ParseResourcesView));
   ASSIGN_OR_RETURN(linux.rootfs_propagation, StringOr(view, "rootfsPropagation", ""));
-  for (const std::string_view prefix : {"r"})  // rprivate and private are one thing for the root
-    if (linux.rootfs_propagation.rfind(prefix, 0) == 0) linux.rootfs_propagation.erase(0, 1);
-  constexpr std::string_view kPropagations[] = {"", "private", "slave", "shared", "unbindable"};
+  // Those with "r" are runc's, as in a mount's options.
+  constexpr std::string_view kPropagations[] = {"",        "private",    "rprivate",
+                                                "slave",   "rslave",     "shared",
+                                                "rshared", "unbindable", "runbindable"};
   if (std::find(std::begin(kPropagations), std::end(kPropagations), linux.rootfs_propagation) ==
       std::end(kPropagations))
     return view.Get("rootfsPropagation")->Bad("must be private, slave, shared or unbindable");

@@ -248,7 +248,7 @@ struct Linux {
   std::vector<Device> devices;
   std::string cgroups_path;
   Resources resources;
-  std::string rootfs_propagation;  // empty, private, slave, shared, unbindable
+  std::string rootfs_propagation;  // empty, [r]private, [r]slave, [r]shared, [r]unbindable
   std::optional<Seccomp> seccomp;
   std::map<std::string, std::string> sysctl;
   std::vector<std::string> masked_paths, readonly_paths;
