@@ -79,6 +79,8 @@ class Bench:
     def __init__(self, args):
         self.args, self.rows = args, []
         self.tmp = tempfile.mkdtemp(prefix='ocirun-bench.', dir='/var/tmp')
+        # State folders are on a tmpfs, as /run is.
+        self.state = tempfile.mkdtemp(prefix='ocirun-bench.', dir='/dev/shm')
         self.bin = os.path.abspath(args.bin)
         self.ocirun, self.ocictl = f'{self.bin}/ocirun', f'{self.bin}/ocictl'
         self.daemon = None
@@ -122,10 +124,10 @@ class Bench:
         return path
 
     def runtimes(self):
-        yield 'ocirun', [self.ocirun, '--root', f'{self.tmp}/state-ocirun']
+        yield 'ocirun', [self.ocirun, '--root', f'{self.state}/ocirun']
         for peer in ('crun', 'runc'):
             if have(peer):
-                yield peer, [peer, '--root', f'{self.tmp}/state-{peer}']
+                yield peer, [peer, '--root', f'{self.state}/{peer}']
 
     def runtime_rows(self):
         plain = self.bundle('plain', lambda c: None)
@@ -134,6 +136,9 @@ class Bench:
         if self.wants('run'):
             limit = {'limit': [self.helper('limit'), f'{self.tmp}/rootfs', '/bin/true']}
             self.row('`run` of /bin/true, 5 namespaces', ms(in_turns({**run(plain, 'p'), **limit}, self.args.runs)), 'ms', '≤ 0.5 × crun, ≤ 1.4 × limit')
+            profile = json.load(open(f'{REPO}/contrib/seccomp/default.json'))['profile']
+            filtered = self.bundle('filtered', lambda c: c['linux'].update(seccomp=profile))
+            self.row('the same with Docker\'s seccomp profile', ms(in_turns(run(filtered, 's'), self.args.runs)), 'ms', '≤ 0.5 × crun')
             self.row('the same after 1.5 s of quiet', ms(in_turns(run(plain, 'q'), max(3, self.args.runs // 6), before=lambda: time.sleep(1.5))), 'ms', '≤ 0.5 × crun')
         if self.wants('exec'):
             sleeper = self.bundle('sleeper', lambda c: c['process'].update(args=['/bin/sleep', '1000']))
@@ -160,7 +165,7 @@ class Bench:
         return statistics.median(int(sh(self.helper('peak'), *argv)) for _ in range(5))
 
     def start_daemon(self):
-        state = f'{self.tmp}/state'
+        state = f'{self.state}/ocid'
         self.host = f'unix://{self.tmp}/ocid.sock'
         open(f'{self.tmp}/ocid.yaml', 'w').write('{}')
         self.daemon = subprocess.Popen([f'{self.bin}/ocid', '--config', f'{self.tmp}/ocid.yaml', '--root', f'{self.tmp}/root', '--state', state, '--listen', self.host],
@@ -205,7 +210,7 @@ class Bench:
             n = 20
             for i in range(n):
                 sh(*self.ctl('run', '-d', '--name', f'bench-{i}', self.busybox, 'sleep', '1000'))
-            shims = [int(p) for p in sh('pgrep', '-f', f'ocishim .*{self.tmp}/').split()]
+            shims = [int(p) for p in sh('pgrep', '-f', f'ocishim .*({self.tmp}|{self.state})/').split()]
             total = sum(pss_kib(p) for p in shims)
             self.row(f'shim, PSS each ({len(shims)} running)', {'ocishim': total / 1024 / max(1, len(shims))}, 'MB', '≤ 1 MB')
             sh(*self.ctl('rm', '-f', *[f'bench-{i}' for i in range(n)]))
@@ -231,6 +236,7 @@ class Bench:
                 subprocess.run(self.ctl('rm', '-f', *ids), capture_output=True)
             self.daemon.terminate(); self.daemon.wait(30)
         shutil.rmtree(self.tmp)
+        shutil.rmtree(self.state)
 
     def table(self):
         cpu = re.search(r'model name\s*:\s*(.*)', open('/proc/cpuinfo').read())
