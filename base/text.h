@@ -10,4 +10,7 @@ namespace ocirun {
 // Lists of the kernel's are split and compared word by word: a search for "cpu" finds "cpuset".
 std::vector<std::string_view> SplitWords(std::string_view text, std::string_view separators);
 
+// `text` without blanks, tabs and newlines around it; it borrows from it.
+std::string_view Trim(std::string_view text);
+
 }  // namespace ocirun

@@ -43,7 +43,8 @@ struct MemoryUsage {
 struct MemoryStatistics {
   uint64_t cache = 0;
   MemoryUsage usage, swap, kernel, kernel_tcp;
-  std::map<std::string, uint64_t> raw;  // memory.stat
+  std::map<std::string, uint64_t> raw;     // memory.stat
+  std::map<std::string, uint64_t> events;  // memory.events; cgroup v1 counts "oom_kill" alone
   std::optional<Pressure> pressure;
 };
 

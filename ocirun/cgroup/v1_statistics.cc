@@ -71,6 +71,8 @@ MemoryUsage ReadUsage(const std::string& folder, const std::string& prefix) {
 
 void ReadMemory(const std::string& folder, MemoryStatistics* memory) {
   memory->raw = ParseKeyed(ReadText(folder, "memory.stat"));
+  const auto control = ParseKeyed(ReadText(folder, "memory.oom_control"));
+  if (control.contains("oom_kill")) memory->events["oom_kill"] = control.at("oom_kill");
   const auto cache = memory->raw.find("cache");
   if (cache != memory->raw.end()) memory->cache = cache->second;
   memory->usage = ReadUsage(folder, "memory.");
@@ -115,11 +117,19 @@ void ReadHugetlb(const std::string& folder, std::map<std::string, HugepageUsage>
   }
 }
 
+void ReadPressure(const std::string& folder, Statistics* out) {
+  out->cpu.pressure = ParsePressure(ReadText(folder, "cpu.pressure"));
+  out->memory.pressure = ParsePressure(ReadText(folder, "memory.pressure"));
+  out->io.pressure = ParsePressure(ReadText(folder, "io.pressure"));
+}
+
 }  // namespace
 
 Statistics ReadV1Statistics(const std::vector<Place>& places) {
   Statistics out;
   for (const Place& place : places) {
+    // On a hybrid host pressure is counted in the cgroup v2 beside the others.
+    if (place.v2) ReadPressure(place.folder, &out);
     if (place.Has("cpu")) ReadCpu(place.folder, &out.cpu);
     if (place.Has("cpuacct")) ReadCpuacct(place.folder, &out.cpu);
     if (place.Has("cpuset")) ReadCpuset(place.folder, &out.cpuset);

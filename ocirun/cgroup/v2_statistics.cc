@@ -25,9 +25,9 @@ void ReadCpu(const std::string& folder, CpuStatistics* cpu) {
 void ReadMemory(const std::string& folder, MemoryStatistics* memory) {
   memory->raw = ParseKeyed(ReadText(folder, "memory.stat"));
   memory->cache = memory->raw["file"];
-  auto events = ParseKeyed(ReadText(folder, "memory.events"));
+  memory->events = ParseKeyed(ReadText(folder, "memory.events"));
   memory->usage = {ReadNumber(folder, "memory.max"), ReadNumber(folder, "memory.current"),
-                   ReadNumber(folder, "memory.peak"), events["max"]};
+                   ReadNumber(folder, "memory.peak"), memory->events["max"]};
   auto swap_events = ParseKeyed(ReadText(folder, "memory.swap.events"));
   memory->swap = {ReadNumber(folder, "memory.swap.max"), ReadNumber(folder, "memory.swap.current"),
                   ReadNumber(folder, "memory.swap.peak"), swap_events["max"]};

@@ -14,6 +14,7 @@
 #include "ocirun/cgroup/manager.h"
 #include "ocirun/cgroup/oom.h"
 #include "ocirun/cli/cli.h"
+#include "ocirun/linux/resctrl_statistics.h"
 
 namespace ocirun::cli {
 namespace {
@@ -84,6 +85,7 @@ OrderedJson ToJson(const cgroup::MemoryStatistics& memory) {
   json["kernel"] = ToJson(memory.kernel);
   json["kernelTCP"] = ToJson(memory.kernel_tcp);
   AddUnlessEmpty(&json, "raw", memory.raw);
+  AddUnlessEmpty(&json, "events", memory.events);
   AddPressure(&json, memory.pressure);
   return json;
 }
@@ -115,6 +117,58 @@ OrderedJson ToJson(const cgroup::IoStatistics& io) {
   return json;
 }
 
+// "L3:0=ff;1=ff" for "L3"; the last of several, as runc has it.
+std::string LineOf(const std::vector<std::string>& schemata, std::string_view resource) {
+  std::string out;
+  for (const std::string& line : schemata)
+    if (line.find(resource) != std::string::npos) out = line;
+  return out;
+}
+
+OrderedJson ToJson(const linux_::RdtCacheInfo& cache) {
+  OrderedJson json = OrderedJson::object();
+  AddUnlessEmpty(&json, "cbm_mask", cache.cbm_mask);
+  AddUnlessZero(&json, "min_cbm_bits", cache.min_cbm_bits);
+  AddUnlessZero(&json, "num_closids", cache.num_closids);
+  return json;
+}
+
+OrderedJson ToJson(const linux_::RdtBandwidthInfo& bandwidth) {
+  OrderedJson json = OrderedJson::object();
+  AddUnlessZero(&json, "bandwidth_gran", bandwidth.bandwidth_gran);
+  AddUnlessZero(&json, "delay_linear", bandwidth.delay_linear);
+  AddUnlessZero(&json, "min_bandwidth", bandwidth.min_bandwidth);
+  AddUnlessZero(&json, "num_closids", bandwidth.num_closids);
+  return json;
+}
+
+OrderedJson ToJson(const linux_::RdtStatistics& rdt) {
+  OrderedJson json = OrderedJson::object();
+  if (rdt.cache.has_value()) {
+    json["l3_cache_info"] = ToJson(*rdt.cache);
+    AddUnlessEmpty(&json, "l3_cache_schema_root", LineOf(rdt.root_schemata, "L3"));
+    AddUnlessEmpty(&json, "l3_cache_schema", LineOf(rdt.schemata, "L3"));
+  }
+  if (rdt.bandwidth.has_value()) {
+    json["mem_bw_info"] = ToJson(*rdt.bandwidth);
+    AddUnlessEmpty(&json, "mem_bw_schema_root", LineOf(rdt.root_schemata, "MB"));
+    AddUnlessEmpty(&json, "mem_bw_schema", LineOf(rdt.schemata, "MB"));
+  }
+  AddUnlessEmpty(&json, "schemata", rdt.schemata);
+  if (rdt.traffic.has_value()) {
+    OrderedJson& domains = json["mbm_stats"] = OrderedJson::array();
+    for (const linux_::RdtBandwidth& domain : *rdt.traffic)
+      domains.push_back(OrderedJson{{"mbm_total_bytes", domain.total_bytes},
+                                    {"mbm_local_bytes", domain.local_bytes}});
+  }
+  if (rdt.llc_occupancy.has_value()) {
+    OrderedJson& domains = json["cmt_stats"] = OrderedJson::array();
+    for (const uint64_t bytes : *rdt.llc_occupancy)
+      domains.push_back(OrderedJson{{"llc_occupancy", bytes}});
+  }
+  return json;
+}
+
 OrderedJson ToJson(const Statistics& statistics) {
   OrderedJson pids = OrderedJson::object(), hugetlb = OrderedJson::object();
   AddUnlessZero(&pids, "current", statistics.pids);
@@ -132,10 +186,28 @@ OrderedJson ToJson(const Statistics& statistics) {
           {"intel_rdt", OrderedJson::object()},  {"network_interfaces", nullptr}};
 }
 
+// What its class of Intel RDT counts is beside its cgroups.
+StatusOr<OrderedJson> ReadStatistics(const container::Store& store,
+                                     const container::Record& record) {
+  OrderedJson json = ToJson(cgroup::ExistingManager(record.cgroups)->ReadStatistics());
+  if (record.resctrl.empty()) return json;
+  ASSIGN_OR_RETURN(const oci::Spec spec, store.LoadSpec(record));
+  if (!spec.linux.intel_rdt.has_value()) return json;
+  ASSIGN_OR_RETURN(const linux_::RdtStatistics rdt,
+                   linux_::ReadRdtStatistics(record.resctrl, *spec.linux.intel_rdt, record.id));
+  json["intel_rdt"] = ToJson(rdt);
+  return json;
+}
+
 Status PrintEvent(const char* type, const std::string& id, std::optional<OrderedJson> data) {
   OrderedJson event = {{"type", type}, {"id", id}};
   if (data.has_value()) event["data"] = std::move(*data);
   return Print(event.dump() + "\n");
+}
+
+Status PrintStatistics(const container::Store& store, const container::Record& record) {
+  ASSIGN_OR_RETURN(OrderedJson statistics, ReadStatistics(store, record));
+  return PrintEvent("stats", record.id, std::move(statistics));
 }
 
 // "5s", "100ms", "1m", "1h30m": Go's durations.
@@ -169,7 +241,6 @@ StatusOr<Milliseconds> ParseInterval(const std::string& text) {
 // Until the container's cgroup is gone.
 StatusOr<int> Watch(const container::Store& store, const container::Record& record,
                     Milliseconds interval) {
-  const auto cgroups = cgroup::ExistingManager(record.cgroups);
   ASSIGN_OR_RETURN(cgroup::OomWatch oom, cgroup::OomWatch::Open(record.cgroups));
   using Clock = std::chrono::steady_clock;
   auto next = Clock::now();
@@ -187,7 +258,7 @@ StatusOr<int> Watch(const container::Store& store, const container::Record& reco
     }
     if (Clock::now() < next) continue;
     if (store.StatusOf(record) == container::ContainerStatus::kStopped) return 0;
-    RETURN_IF_ERROR(PrintEvent("stats", record.id, ToJson(cgroups->ReadStatistics())));
+    RETURN_IF_ERROR(PrintStatistics(store, record));
     next += interval;
   }
 }
@@ -200,8 +271,7 @@ StatusOr<int> Events(const Global& global, const std::string& id, bool stats,
   if (store.StatusOf(record) == container::ContainerStatus::kStopped)
     return FailedPrecondition("container with id {} is not running", id);
   if (!stats) return Watch(store, record, interval);
-  RETURN_IF_ERROR(
-      PrintEvent("stats", id, ToJson(cgroup::ExistingManager(record.cgroups)->ReadStatistics())));
+  RETURN_IF_ERROR(PrintStatistics(store, record));
   return 0;
 }
 

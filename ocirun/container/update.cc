@@ -20,7 +20,10 @@ StatusOr<std::optional<RdtChange>> PlanRdt(const Store& store, const Record& rec
   change.wanted.l3_cache_schema = changes.l3_cache_schema;
   change.wanted.mem_bw_schema = changes.mem_bw_schema;
   change.wanted.schemata.clear();
-  ASSIGN_OR_RETURN(change.before, linux_::ReadSchemata(record.resctrl, change.wanted, record.id));
+  change.before.l3_cache_schema.clear();
+  change.before.mem_bw_schema.clear();
+  ASSIGN_OR_RETURN(change.before.schemata,
+                   linux_::SchemataLines(record.resctrl, change.wanted, record.id));
   return change;
 }
 

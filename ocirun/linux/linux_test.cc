@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/resctrl.h"
+#include "ocirun/linux/resctrl_statistics.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -81,6 +82,34 @@ TEST_CASE("a named class must be there, or agree with what is asked for, and sta
   CHECK(agrees->class_folder.empty());
   const auto differs = MakeRdtGroup(fake.path, {.clos_id = "gold", .schemata = {"L3:1=1"}}, "box");
   CHECK(MessageOf(differs.status()).find("has L3:1=f, not 1") != std::string::npos);
+}
+
+TEST_CASE("what resctrl counts: of the container's own group, by domain") {
+  const FakeResctrl fake;
+  const auto write = [&](const std::string& file, const char* text) {
+    const std::string path = fake.path + "/" + file;
+    REQUIRE(MakeDirs(path.substr(0, path.rfind('/')), 0755).ok());
+    REQUIRE(WriteFileAtomic(path, text).ok());
+  };
+  write("info/L3/cbm_mask", "fffff\n");
+  write("info/L3/num_closids", "16\n");
+  write("info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\n");
+  write("schemata", "    L3:0=fffff\n");
+  write("gold/schemata", "    L3:0=000f0\n");
+  write("gold/mon_groups/box/mon_data/mon_L3_01/llc_occupancy", "7\n");
+  write("gold/mon_groups/box/mon_data/mon_L3_00/llc_occupancy", "4096\n");
+  write("gold/mon_groups/box/mon_data/mon_L3_00/mbm_total_bytes", "Unavailable\n");
+  const auto read =
+      ReadRdtStatistics(fake.path, {.clos_id = "gold", .enable_monitoring = true}, "box");
+  REQUIRE_MESSAGE(read.ok(), MessageOf(read.status()));
+  CHECK(read->cache->cbm_mask == "fffff");
+  CHECK(read->cache->num_closids == 16);
+  CHECK_FALSE(read->bandwidth.has_value());
+  CHECK(read->schemata == std::vector<std::string>{"L3:0=000f0"});
+  CHECK(*read->llc_occupancy == std::vector<uint64_t>{4096, 7});
+  REQUIRE(read->traffic->size() == 2);
+  CHECK(read->traffic->at(0).total_bytes == 0);
+  CHECK_FALSE(ReadRdtStatistics(fake.path, {.clos_id = "none"}, "box").ok());
 }
 
 TEST_CASE("where resctrl is mounted") {

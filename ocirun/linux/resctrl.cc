@@ -14,12 +14,6 @@
 namespace ocirun::linux_ {
 namespace {
 
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // "L3", "0" -> "7f0": what the kernel prints, without the padding zeros and in any order.
 using Schemata = std::map<std::pair<std::string, std::string>, std::string>;
 
@@ -96,16 +90,20 @@ Status WriteSchemata(const std::string& resctrl, const oci::IntelRdt& config,
                   "linux.intelRdt");
 }
 
-StatusOr<oci::IntelRdt> ReadSchemata(const std::string& resctrl, oci::IntelRdt config,
-                                     const std::string& id) {
+StatusOr<std::vector<std::string>> SchemataLines(const std::string& resctrl,
+                                                 const oci::IntelRdt& config,
+                                                 const std::string& id) {
   auto text = ReadFile(ClassFolder(resctrl, config, id) + "/schemata");
   if (!text.ok()) return Annotate(text.status(), "linux.intelRdt");
-  config.l3_cache_schema.clear();
-  config.mem_bw_schema.clear();
-  config.schemata.clear();
-  for (const std::string_view line : SplitWords(*text, "\n"))
-    config.schemata.emplace_back(Trim(line));
-  return config;
+  std::vector<std::string> lines;
+  for (const std::string_view line : SplitWords(*text, "\n")) lines.emplace_back(Trim(line));
+  return lines;
+}
+
+std::string CountedFolder(const std::string& resctrl, const oci::IntelRdt& config,
+                          const std::string& id) {
+  const std::string folder = ClassFolder(resctrl, config, id);
+  return config.enable_monitoring ? folder + "/mon_groups/" + id : folder;
 }
 
 StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt& config,
@@ -134,7 +132,7 @@ StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt&
     }
   }
   if (config.enable_monitoring) {
-    const std::string monitor = folder + "/mon_groups/" + id;
+    const std::string monitor = CountedFolder(resctrl, config, id);
     RETURN_IF_ERROR(Annotate(MakeFolder(monitor).status(), "linux.intelRdt.enableMonitoring"));
     group.monitor_folder = monitor;
   }

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "ocirun/spec/spec.h"
@@ -36,9 +37,13 @@ StatusOr<RdtGroup> MakeRdtGroup(const std::string& resctrl, const oci::IntelRdt&
 // Writes the schemata of a class that exists.
 Status WriteSchemata(const std::string& resctrl, const oci::IntelRdt& config,
                      const std::string& id);
-// The class as it is: `config` with the schemata that the kernel shows.
-StatusOr<oci::IntelRdt> ReadSchemata(const std::string& resctrl, oci::IntelRdt config,
-                                     const std::string& id);
+// The lines of the class's schemata, as the kernel shows them.
+StatusOr<std::vector<std::string>> SchemataLines(const std::string& resctrl,
+                                                 const oci::IntelRdt& config,
+                                                 const std::string& id);
+// Where the container is counted: by itself with enableMonitoring, else with its class.
+std::string CountedFolder(const std::string& resctrl, const oci::IntelRdt& config,
+                          const std::string& id);
 // Moves a process into the class, and its counters.
 Status EnterRdtGroup(const std::string& resctrl, const oci::IntelRdt& config, const std::string& id,
                      pid_t pid);
