@@ -2,6 +2,7 @@
 #include "base/sys/mount.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,9 +27,14 @@ StatusOr<UniqueFd> CloneTreeAt(const std::string& path, bool recursive) {
 
 Status MoveMount(const UniqueFd& mount, const UniqueFd& target) {
   if (::move_mount(mount.get(), "", target.get(), "",
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-    return SysError(errno, "move_mount");
-  return OkStatus();
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0)
+    return OkStatus();
+  const int err = errno;
+  // Of a file on a folder, or the other way round, mount(2) says what is wrong.
+  struct stat from, to;
+  const bool differ = ::fstat(mount.get(), &from) == 0 && ::fstat(target.get(), &to) == 0 &&
+                      S_ISDIR(from.st_mode) != S_ISDIR(to.st_mode);
+  return SysError(err == EINVAL && differ ? ENOTDIR : err, "move_mount");
 }
 
 Status MountSetAttr(const UniqueFd& mount, bool recursive, uint64_t set, uint64_t clear,

@@ -189,6 +189,18 @@ END
   done
 }
 
+@test "in a user namespace /dev/ptmx stays the container's own, whatever config.json lists" {
+  cp config.json before.json
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings
+    | .linux.devices = [{path: "/dev/ptmx", type: "c", major: 5, minor: 2}, {path: "/dev/zero", type: "c", major: 1, minor: 5}]'
+  chown -R 100000:100000 rootfs
+  inside 'readlink /dev/ptmx; head -c 1 /dev/zero | wc -c; grep " /dev/zero " /proc/mounts'
+  chown -R 0:0 rootfs
+  mv before.json config.json
+  [ "${lines[0]}" = pts/ptmx ] && [ "${lines[1]}" = 1 ]
+  [[ ${lines[2]} == *nosuid* && ${lines[2]} == *noexec* ]]
+}
+
 @test "why a command can't be executed: interpreter, carriage return, architecture" {
   printf '#!/no/interp\n' >rootfs/a; printf '#!/bin/sh\r\n' >rootfs/b; printf 'garbage' >rootfs/c
   chmod +x rootfs/[abc]

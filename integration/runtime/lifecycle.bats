@@ -167,6 +167,45 @@ END
   [ "$("${R[@]}" list -q)" = "" ]
 }
 
+@test "a create that is killed at any moment leaves nothing that delete -f does not remove" {
+  edit_config . '.process.args = ["sleep", "1000"] | .linux.cgroupsPath = "/ocirun-killed/box"'
+  left() {
+    ls -A "$FILE_DIR/state" | grep -v -x -F -e .locks -e .seccomp
+    ls -A "$FILE_DIR/state/.locks"
+    find /sys/fs/cgroup -path "*/ocirun-killed/box*"
+    pgrep -f "$FILE_DIR/state"
+  }
+  none_left() { [ -z "$(left)" ]; }
+  for i in {1..60}; do
+    { timeout -s KILL "0.00$((RANDOM % 9))$((RANDOM % 10))" "${R[@]}" create box </dev/null; } >/dev/null 2>&1 3>&- || true
+    "${R[@]}" delete -f box
+  done
+  eventually none_left || { left; return 1; }
+  find /sys/fs/cgroup -depth -name ocirun-killed -exec rmdir {} +
+  edit_config . 'del(.linux.cgroupsPath)'
+}
+
+@test "a start that fails has ended by the time it is told" {
+  printf garbage >rootfs/garbage && chmod +x rootfs/garbage
+  edit_config . '.process.args = ["/garbage"]'
+  for i in {1..20}; do
+    "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
+    run "${R[@]}" start box
+    [ "$status" -eq 1 ]
+    "${R[@]}" delete box
+  done
+  edit_config . '.process.args = [""]'
+  run "${R[@]}" run box
+  [[ $output == *'exec: "": executable file not found in $PATH' ]]
+}
+
+@test "a command for a container that never was leaves no lock of it" {
+  for command in start pause resume kill delete state "delete -f" "exec -- true"; do
+    run "${R[@]}" ${command%% *} $([[ $command != *-f ]] || echo -f) nosuch $([[ $command != exec* ]] || echo true)
+  done
+  [ ! -e "$FILE_DIR/state/.locks/nosuch" ]
+}
+
 # typed_wrong LINE ARGUMENT...: one line says so, with the status of runc.
 typed_wrong() {
   local line=$1

@@ -83,6 +83,17 @@ user_namespace() {
   [ "$status" -eq 0 ]
 }
 
+@test "a file on a folder, and a folder on a file: what does not fit is told" {
+  add_mount '{"destination": "/etc", "type": "bind", "source": "'"$FILE_DIR/source/file"'", "options": ["bind"]}'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"not a directory" ]]
+  edit_config . '.mounts[-1] = {destination: "/etc/passwd", type: "bind", source: $dir, options: ["bind"]}' --arg dir "$FILE_DIR/source"
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"not a directory" ]]
+}
+
 @test "rootfsPropagation: of the root alone, and with an r of all mounts" {
   add_mount '{"destination": "/a", "type": "tmpfs", "source": "tmpfs"}'
   shared() { awk '$7 ~ /^shared/ {print $5}' /proc/self/mountinfo; }
@@ -136,4 +147,48 @@ user_namespace() {
   [ "$status" -eq 0 ]
   run grep "$FILE_DIR/bundle" /proc/self/mountinfo
   [ "$status" -eq 1 ]
+}
+
+@test "mounts are added to a running container, all or none, and removed" {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  echo '[{"destination": "/live/a", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["rbind", "ro"]},
+         {"destination": "/live/f", "type": "bind", "source": "'"$FILE_DIR/source/file"'", "options": ["bind"]},
+         {"destination": "/live/t", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}]' >"$FILE_DIR/live.json"
+  "${R[@]}" mounts add box "$FILE_DIR/live.json"
+  run "${R[@]}" exec box sh -c 'cat /live/a/file /live/f; touch /live/a/x; touch /live/t/x && grep -c " /live/" /proc/mounts'
+  [ "${lines[0]}" = owned ] && [ "${lines[1]}" = owned ]
+  [[ ${lines[2]} == *"/live/a/x: Read-only"* ]]
+  [ "${lines[3]}" = 4 ]  # one is below the source
+  "${R[@]}" mounts remove box "$FILE_DIR/live.json"
+  live() { "${R[@]}" exec box grep -c " /live/" /proc/mounts || true; }
+  [ "$(live)" = 0 ]
+  run "${R[@]}" mounts remove box "$FILE_DIR/live.json"
+  [ "$status" -eq 1 ]
+  [[ $output == *'nothing is mounted on "/live/t"'* ]]
+  # Those that were made before the one that fails are gone again.
+  jq '.[1].source = "/no/such"' "$FILE_DIR/live.json" >"$FILE_DIR/bad.json"
+  run "${R[@]}" mounts add box "$FILE_DIR/bad.json"
+  [ "$status" -eq 1 ]
+  [[ $output == *"/live/f: source of the bind mount: open /no/such: no such file or directory"* ]]
+  jq '.[2].options = ["nosuch=1"]' "$FILE_DIR/live.json" >"$FILE_DIR/bad.json"
+  run "${R[@]}" mounts add box "$FILE_DIR/bad.json"
+  [ "$status" -eq 1 ]
+  [ "$(live)" = 0 ]
+  run "${R[@]}" mounts add box - <<<'[{"destination": "/p", "type": "proc"}]'
+  [[ $output == *'a mount of type "proc" can'"'"'t be added'* ]]
+  run "${R[@]}" mounts add box - <<<'{}'
+  [[ $output == *"must be a list of mounts"* ]]
+  [ "$(ls /proc/self/root/live 2>&1 | wc -l)" -eq 1 ] && [ ! -e /live ]
+}
+
+@test "mounts that are added do not follow a link out of the root" {
+  mkdir -p "$FILE_DIR/outside"
+  ln -sfn "$FILE_DIR/outside" rootfs/way
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  "${R[@]}" mounts add box - <<<'[{"destination": "/way/in", "type": "tmpfs", "source": "tmpfs"}]'
+  [ -z "$(ls -A "$FILE_DIR/outside")" ]
+  "${R[@]}" exec box grep -q " $FILE_DIR/outside/in " /proc/mounts
+  rm rootfs/way
 }

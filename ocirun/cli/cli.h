@@ -40,7 +40,8 @@ using Describer = void(CliCommand* command);
 
 Describer DescribeCreate, DescribeRun, DescribeStart, DescribeState, DescribeKill, DescribeDelete,
     DescribeExec, DescribeList, DescribePs, DescribeSpec, DescribeUpdate, DescribeEvents,
-    DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore;
+    DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore,
+    DescribeMounts;
 
 constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
 

@@ -35,7 +35,11 @@ constexpr CommandInfo kCommands[] = {
      DescribeEvents},
     {"features", "", 0, 0, "show the enabled features", DescribeFeatures},
     {"checkpoint", kId, 1, 1, "checkpoint a running container", DescribeCheckpoint},
-    {"restore", kId, 1, 1, "restore a container from a previous checkpoint", DescribeRestore}};
+    {"restore", kId, 1, 1, "restore a container from a previous checkpoint", DescribeRestore},
+    {"mounts", "add|remove <container-id> <file>", 3, 3,
+     "add the mounts of a file (a JSON list, as in config.json) to a running container, or remove "
+     "them",
+     DescribeMounts}};
 
 StatusOr<const CommandInfo*> FindCommand(std::string_view name) {
   for (const CommandInfo& info : kCommands) {

@@ -71,10 +71,21 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
 
 }  // namespace
 
+namespace {
+
+Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Record* record) {
+  record->cgroups = manager.View();
+  record->unit = manager.Unit();
+  return store.SaveHalf(*record);
+}
+
+}  // namespace
+
 // With a relative or missing path v2 and v1 differ in nothing that matters here; no cgroup at all
 // is right only for a host that has none and a configuration that asks for nothing.
-StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
-                                                       const CreateOptions& options) {
+StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const Store& store, const oci::Spec& spec,
+                                                       const CreateOptions& options,
+                                                       Record* record) {
   ASSIGN_OR_RETURN(
       auto manager,
       options.systemd_cgroup
@@ -82,8 +93,11 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
           : cgroup::NewHostManager(spec.linux.cgroups_path, options.id,
                                    options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden
                                                             : cgroup::Tolerance::kNone));
+  // Where systemd makes them, only it can say which.
+  if (!options.systemd_cgroup) RETURN_IF_ERROR(NoteCgroups(store, *manager, record));
   RETURN_IF_ERROR(manager->Create());
-  Status set = manager->Set(spec.linux.resources);
+  Status set = options.systemd_cgroup ? NoteCgroups(store, *manager, record) : OkStatus();
+  if (set.ok()) set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
     set = manager->Delegate(*owner);
   if (!set.ok()) IgnoreError(manager->Destroy(), "the error that counts is the first");
@@ -91,15 +105,14 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
   return manager;
 }
 
-namespace {
-
-// Enters a mount namespace, where one arrives in its root, and in it the root that is meant.
 Status EnterMounts(const UniqueFd& mounts, const UniqueFd& root) {
   RETURN_IF_ERROR(sys::SetNs(mounts, CLONE_NEWNS));
   if (::fchdir(root.get()) < 0) return SysError(errno, "fchdir");
   if (::chroot(".") < 0) return SysError(errno, "chroot");
   return OkStatus();
 }
+
+namespace {
 
 // Opens the source of a mount in the mount namespace of init, with the rights of the runtime.
 StatusOr<UniqueFd> OpenSourceForInit(const init::InitContext& context, pid_t init, size_t index) {
@@ -204,9 +217,10 @@ Status MakeRdtGroup(const oci::Spec& spec, Record* record) {
 
 namespace {
 
-// From the clone to kReady. The record has process and cgroups when this succeeds.
-Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Manager* cgroups,
-                 Record* record) {
+// From the clone to kReady. The record has the process when this succeeds. The result is the socket
+// on which init waits to hear that the container is kept; it ends when it hears nothing.
+StatusOr<UniqueFd> StartInit(init::InitContext* context, const oci::Spec& spec,
+                             cgroup::Manager* cgroups, Record* record) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context->parent = std::move(sockets.second);
   context->cgroups = cgroups->View();
@@ -235,12 +249,10 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
     RETURN_IF_ERROR(linux_::EnterRdtGroup(record->resctrl, *spec.linux.intel_rdt, record->id, pid));
   record->init_pid = pid;
   ASSIGN_OR_RETURN(record->init_start_time, sys::ProcessStartTime(pid));
-  record->cgroups = cgroups->View();
-  record->unit = cgroups->Unit();
   RETURN_IF_ERROR(Accompany(sockets.first, *context, *record));
   RETURN_IF_ERROR(cgroups->Entered());
   (void)guard.Release();
-  return OkStatus();
+  return std::move(sockets.first);
 }
 
 }  // namespace
@@ -280,7 +292,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
   RETURN_IF_ERROR(CheckBundle(options, spec));
   options.preserve_fds += PassListenFds(&*spec.process);
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
-  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(options.id));
+  ASSIGN_OR_RETURN(const UniqueFd lock, store.LockNew(options.id));
   RETURN_IF_ERROR(store.Add(options.id, bundle.text));
   Undo remove_state([&] {
     IgnoreError(store.Remove(options.id), "undoing: the first error is the one to report");
@@ -291,7 +303,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
   }
   Record record = NewRecord(options, spec);
   ASSIGN_OR_RETURN(init::InitContext context, NewContext(store, options, spec));
-  ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(spec, options));
+  ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(store, spec, options, &record));
   Undo remove_cgroups([&] {
     IgnoreError(cgroups->KillAll(SIGKILL), "undoing: init may have left children");
     IgnoreError(cgroups->Destroy(), "undoing: the first error is the one to report");
@@ -305,13 +317,15 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
     // config.md#poststop: whatever hooks made before the failure is theirs to undo.
     RunPoststopHooks(spec.hooks.poststop, StateJson(record, ContainerStatus::kStopped));
   });
-  RETURN_IF_ERROR(Annotate(StartInit(&context, spec, cgroups.get(), &record), kNotStarted));
+  const auto init = StartInit(&context, spec, cgroups.get(), &record);
+  if (!init.ok()) return Annotate(init.status(), kNotStarted);
   Undo kill([&] {
     IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
     IgnoreError(sys::WaitPid(record.init_pid).status(), "it may have been reaped");
   });
   RETURN_IF_ERROR(store.Save(record));
   RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, record.init_pid));
+  RETURN_IF_ERROR(init::SendMessage(*init, init::Message::kGo));
   kill.Release();
   run_poststop.Release();
   remove_rdt.Release();

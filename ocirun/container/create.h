@@ -17,9 +17,13 @@ namespace ocirun::container {
 Status CheckBundle(const CreateOptions& options, const oci::Spec& spec);
 // Without a process yet.
 Record NewRecord(const CreateOptions& options, const oci::Spec& spec);
-// Makes the cgroups, with their limits. On failure nothing that was made is left.
-StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
-                                                       const CreateOptions& options);
+// Makes the cgroups, with their limits, and notes them in the record and the store. On failure
+// nothing that was made is left.
+StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const Store& store, const oci::Spec& spec,
+                                                       const CreateOptions& options,
+                                                       Record* record);
+// Enters a mount namespace, where one arrives in its root, and in it the root that is meant.
+Status EnterMounts(const UniqueFd& mounts, const UniqueFd& root);
 // linux.intelRdt, if it is there; what was made is in the record.
 Status MakeRdtGroup(const oci::Spec& spec, Record* record);
 

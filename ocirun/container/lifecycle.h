@@ -72,6 +72,12 @@ struct ExecOptions {
 StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
                      const ExecOptions& options);
 
+// Mounts into a running container, all or none, from where the caller stands; and unmounts what is
+// on the destinations. After either this process is in the container's mount namespace.
+Status AddMounts(const Store& store, const std::string& id, const std::vector<oci::Mount>& mounts);
+Status RemoveMounts(const Store& store, const std::string& id,
+                    const std::vector<oci::Mount>& mounts);
+
 enum class KillScope { kInit, kAll };
 Status Kill(const Store& store, const std::string& id, int signal, KillScope scope);
 

@@ -239,7 +239,7 @@ StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle
   oci::Spec& spec = bundle.spec;
   RETURN_IF_ERROR(CheckBundle(create, spec));
   ASSIGN_OR_RETURN(const Json opts, RestoreOptions(options, spec));
-  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(create.id));
+  ASSIGN_OR_RETURN(const UniqueFd lock, store.LockNew(create.id));
   RETURN_IF_ERROR(store.Add(create.id, bundle.text));
   Undo remove_state([&] {
     IgnoreError(store.Remove(create.id), "undoing: the first error is the one to report");
@@ -253,15 +253,14 @@ StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle
     ASSIGN_OR_RETURN(console, sys::ConnectUnix(create.console_socket, SOCK_STREAM));
   }
   RETURN_IF_ERROR(MakeMountPointsAside(spec));
-  ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(spec, create));
+  Record record = NewRecord(create, spec);
+  ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(store, spec, create, &record));
   Undo remove_cgroups([&] {
     IgnoreError(cgroups->KillAll(SIGKILL), "undoing: what criu made may be left");
     IgnoreError(cgroups->Destroy(), "undoing: the first error is the one to report");
   });
-  Record record;
   {
-    Restoring restoring{
-        store, options, spec, cgroups.get(), NewRecord(create, spec), std::move(console), {}, {}};
+    Restoring restoring{store, options, spec, cgroups.get(), record, std::move(console), {}, {}};
     RETURN_IF_ERROR(MakeRdtGroup(spec, &restoring.record));
     Undo remove_rdt([&] {
       IgnoreError(linux_::RemoveRdtGroup(restoring.record.rdt),

@@ -26,6 +26,16 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
   return OkStatus();
 }
 
+// A create that was killed half way leaves a folder without a record, and cgroups if it came to
+// them. Its init ends by itself; nobody is killed, since the cgroups may be another's that it was
+// about to refuse.
+Status DeleteHalf(const Store& store, const std::string& id) {
+  const auto half = store.LoadHalf(id);
+  if (half.ok() && !half->cgroups.empty())
+    RETURN_IF_ERROR(cgroup::ExistingManager(half->cgroups, half->unit)->Destroy());
+  return store.Remove(id);
+}
+
 }  // namespace
 
 Status Kill(const Store& store, const std::string& id, int signal, KillScope scope) {
@@ -53,13 +63,14 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
 
 Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
   RETURN_IF_ERROR(CheckId(id));
-  if (mode == DeleteMode::kForce && !PathExists(store.Folder(id))) return OkStatus();
+  if (mode == DeleteMode::kForce && !PathExists(store.Folder(id))) {
+    store.RemoveStaleLock(id);
+    return OkStatus();
+  }
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
   auto record = store.Load(id);
   if (!record.ok()) {
-    // A create that was killed half way leaves a folder without a record.
-    if (mode == DeleteMode::kForce && record.status().code() == StatusCode::kNotFound)
-      return store.Remove(id);
+    if (mode == DeleteMode::kForce && IsNotFound(record.status())) return DeleteHalf(store, id);
     return record.status();
   }
   const auto cgroups = cgroup::ExistingManager(record->cgroups, record->unit);

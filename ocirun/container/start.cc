@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 
@@ -25,6 +26,13 @@ Status CheckCreated(ContainerStatus status) {
   }
 }
 
+// Who hears of the failure may delete the container at once: it is to be stopped by then.
+void AwaitEnd(const UniqueFd& init) {
+  constexpr int kMilliseconds = 2000;
+  pollfd ended{init.get(), POLLIN, 0};
+  if (init.valid()) sys::RetryEintr([&] { return ::poll(&ended, 1, kMilliseconds); });
+}
+
 }  // namespace
 
 Status Start(const Store& store, const std::string& id) {
@@ -35,18 +43,23 @@ Status Start(const Store& store, const std::string& id) {
   if (record.later.at_start) {
     ASSIGN_OR_RETURN(spec, store.LoadSpec(record));
   }
+  auto init = sys::PidfdOpen(record.init_pid);
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(store.StartSocket(id), SOCK_SEQPACKET));
   // Once init has accepted, a second start must not find the socket.
   IgnoreError(sys::Unlink(store.StartSocket(id)), "init has ended if it is gone");
-  RETURN_IF_ERROR(init::ExpectEnd(socket, [&](UniqueFd listener) {
+  const Status started = init::ExpectEnd(socket, [&](UniqueFd listener) {
     return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kCreated, record.init_pid,
                        listener);
-  }));
+  });
+  if (!started.ok() && init.ok()) AwaitEnd(*init);
+  RETURN_IF_ERROR(started);
   const Status hooks =
       RunHooks(spec.hooks.poststart, "poststart", StateJson(record, ContainerStatus::kRunning));
-  if (!hooks.ok())
+  if (!hooks.ok()) {
     IgnoreError(sys::Kill(record.init_pid, SIGKILL),
                 "config.md#poststart: the container is stopped");
+    if (init.ok()) AwaitEnd(*init);
+  }
   return hooks;
 }
 

@@ -125,17 +125,52 @@ Later NeedsOf(const oci::Spec& spec) {
           .shares_pids = !spec.linux.Makes(oci::NamespaceType::kPid)};
 }
 
+namespace {
+
+// A lock of the process, not of the open file: init, which is cloned while it is held and keeps the
+// descriptor until exec, must not hold it. `command` is F_SETLKW or F_SETLK.
+Status LockFileOf(const UniqueFd& fd, int command, const std::string& id) {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  if (sys::RetryEintr([&] { return ::fcntl(fd.get(), command, &lock); }) < 0)
+    return SysError(errno, "fcntl F_SETLK", id);
+  return OkStatus();
+}
+
+// A file in the container's folder.
+StatusOr<Record> LoadRecord(const std::string& path, const std::string& id) {
+  RETURN_IF_ERROR(CheckId(id));
+  auto text = ReadFile(path);
+  if (ErrnoOf(text.status()) == ENOENT) return NotFound("container does not exist");
+  if (!text.ok()) return text.status();
+  ASSIGN_OR_RETURN(const Json json, ParseJson(*text));
+  auto record = FromJson(json);
+  if (!record.ok()) return Annotate(record.status(), "state of container " + id);
+  return record;
+}
+
+}  // namespace
+
 StatusOr<UniqueFd> Store::Lock(const std::string& id) const {
+  RETURN_IF_ERROR(CheckId(id));
+  // Asked first: a lock would be left of what never was.
+  if (!PathExists(Folder(id))) return NotFound("container does not exist");
+  return LockNew(id);
+}
+
+void Store::RemoveStaleLock(const std::string& id) const {
+  const auto fd = sys::Open(LockFile(id), O_RDWR);
+  // Who holds it is about to make the container, or to remove the file.
+  if (!fd.ok() || !LockFileOf(*fd, F_SETLK, id).ok() || PathExists(Folder(id))) return;
+  IgnoreError(sys::Unlink(LockFile(id)), "somebody else removed it");
+}
+
+StatusOr<UniqueFd> Store::LockNew(const std::string& id) const {
   RETURN_IF_ERROR(CheckId(id));
   RETURN_IF_ERROR(MakeDirs(root_ + "/.locks", 0700));
   for (;;) {
-    ASSIGN_OR_RETURN(UniqueFd fd, sys::Open(root_ + "/.locks/" + id, O_RDWR | O_CREAT, 0600));
-    // A lock of the process, not of the open file: init, which is cloned while it is held and keeps
-    // the descriptor until exec, must not hold it.
-    struct flock lock{};
-    lock.l_type = F_WRLCK;
-    if (sys::RetryEintr([&] { return ::fcntl(fd.get(), F_SETLKW, &lock); }) < 0)
-      return SysError(errno, "fcntl F_SETLKW", id);
+    ASSIGN_OR_RETURN(UniqueFd fd, sys::Open(LockFile(id), O_RDWR | O_CREAT, 0600));
+    RETURN_IF_ERROR(LockFileOf(fd, F_SETLKW, id));
     // The one who held it may have removed the container, and this file with it.
     ASSIGN_OR_RETURN(const struct stat st, sys::Stat(fd));
     if (st.st_nlink > 0) return fd;
@@ -158,15 +193,16 @@ Status Store::Save(const Record& record) const {
   return sys::Rename(path + ".new", path);
 }
 
+Status Store::SaveHalf(const Record& record) const {
+  return WriteFile(Folder(record.id) + "/half.json", ToJson(record).dump(), 0600);
+}
+
 StatusOr<Record> Store::Load(const std::string& id) const {
-  RETURN_IF_ERROR(CheckId(id));
-  auto text = ReadFile(Folder(id) + "/state.json");
-  if (ErrnoOf(text.status()) == ENOENT) return NotFound("container does not exist");
-  if (!text.ok()) return text.status();
-  ASSIGN_OR_RETURN(const Json json, ParseJson(*text));
-  auto record = FromJson(json);
-  if (!record.ok()) return Annotate(record.status(), "state of container " + id);
-  return record;
+  return LoadRecord(Folder(id) + "/state.json", id);
+}
+
+StatusOr<Record> Store::LoadHalf(const std::string& id) const {
+  return LoadRecord(Folder(id) + "/half.json", id);
 }
 
 StatusOr<oci::Spec> Store::LoadSpec(const Record& record) const {
@@ -182,7 +218,7 @@ StatusOr<StoredContainer> Store::LoadWithSpec(const std::string& id) const {
 
 Status Store::Remove(const std::string& id) const {
   RETURN_IF_ERROR(RemoveTree(Folder(id)));
-  IgnoreError(sys::Unlink(root_ + "/.locks/" + id), "an empty lock file harms nobody");
+  IgnoreError(sys::Unlink(LockFile(id)), "an empty lock file harms nobody");
   return OkStatus();
 }
 

@@ -75,22 +75,36 @@ class Store {
   }
   [[nodiscard]] std::string SeccompCache() const { return root_ + "/.seccomp"; }
 
-  // Held as long as the result lives. Waits for the other command.
+  // Held as long as the result lives. Waits for the other command. NotFound "container does not
+  // exist", also for what is only being created.
   StatusOr<UniqueFd> Lock(const std::string& id) const;
+  // For who creates the container.
+  StatusOr<UniqueFd> LockNew(const std::string& id) const;
   // AlreadyExists "container with given ID already exists".
   Status Add(const std::string& id, const std::string& config) const;
   Status Save(const Record& record) const;
+  // Which cgroups a create is about to make, for who finds it killed half way. It makes no
+  // container of it yet.
+  Status SaveHalf(const Record& record) const;
+  // NotFound when there is nothing of it.
+  StatusOr<Record> LoadHalf(const std::string& id) const;
   // NotFound "container does not exist".
   StatusOr<Record> Load(const std::string& id) const;
   StatusOr<oci::Spec> LoadSpec(const Record& record) const;
   StatusOr<StoredContainer> LoadWithSpec(const std::string& id) const;
   Status Remove(const std::string& id) const;
+  // Removes the lock of what is gone, or never came to be.
+  void RemoveStaleLock(const std::string& id) const;
   StatusOr<std::vector<std::string>> List() const;
 
   // What the container is doing now, from the process, the start socket and the freezer.
   [[nodiscard]] ContainerStatus StatusOf(const Record& record) const;
 
  private:
+  [[nodiscard]] std::string LockFile(const std::string& id) const {
+    return root_ + "/.locks/" + id;
+  }
+
   std::string root_;
 };
 

@@ -364,7 +364,10 @@ void RunInit(InitContext* context) {
   }
   EndOnSignals();
   Debug("init: closing the pipe to signal completion");
-  IgnoreError(SendMessage(context->parent, Message::kReady), "then `start` will not come either");
+  // Nobody starts, or finds, what a runtime left that was killed before it had noted it down.
+  if (!SendMessage(context->parent, Message::kReady).ok() ||
+      !Expect(context->parent, Message::kGo).ok())
+    ::_exit(1);
   context->parent.Reset();
   // While it waits, processes of another container may see it (a shared pid namespace), and one
   // with CAP_SYS_PTRACE could go through this to the host's root. In a user namespace none can.

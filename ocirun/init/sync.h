@@ -10,7 +10,8 @@
 //     |-- kSource + fd ---->|  that only the runtime  |                    |  startContainer hooks,
 //     |<-- kRunHooks -------|  may open               |                    |  exec
 //     |------ kGo --------->|  createContainer hooks, |                    |
-//     |<--- kReady ---------|  root; waits for start  |<-- end of stream --|  the command runs
+//     |<--- kReady ---------|  root                   |<-- end of stream --|  the command runs
+//     |------ kGo --------->|  waits for start        |                    |
 //     |<--- kFailed{} ------|  instead, any time      |<-- kFailed{} ------|  instead
 //
 // With a seccomp rule that notifies, whoever waits for the end of the stream (`start`, or `exec`

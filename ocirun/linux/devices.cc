@@ -135,7 +135,11 @@ Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
     RETURN_IF_ERROR(MakeDevice(
         root, {.type = 'c', .path = device.path, .major = device.major, .minor = device.minor}));
   }
-  for (const oci::Device& device : spec.linux.devices) RETURN_IF_ERROR(MakeDevice(root, device));
+  for (const oci::Device& device : spec.linux.devices) {
+    // The container's own, whatever config.json calls by that name (as runc).
+    if (PathComponents(device.path) == std::vector<std::string>{"dev", "ptmx"}) continue;
+    RETURN_IF_ERROR(MakeDevice(root, device));
+  }
   for (const auto& link : kLinks) RETURN_IF_ERROR(MakeLink(root, link.path, link.target));
   return MakePtmx(root);
 }

@@ -127,6 +127,18 @@ StatusOr<Spec> Parse(std::string_view text, const std::string& bundle) {
   return spec;
 }
 
+StatusOr<std::vector<Mount>> ParseMounts(std::string_view text, const std::string& folder) {
+  ASSIGN_OR_RETURN(const Json json, ParseJson(text));
+  RETURN_IF_ERROR(CheckNoNul(json));
+  if (!json.is_array()) return JsonView(json).Bad("must be a list of mounts");
+  // In config.json the list has a name, which the readers of lists and the errors go by.
+  const Json named = {{"mounts", json}};
+  std::vector<Mount> mounts;
+  RETURN_IF_ERROR(ReadList(JsonView(named), "mounts", &mounts,
+                           [&](const JsonView& v) { return ParseMount(v, folder); }));
+  return mounts;
+}
+
 StatusOr<Process> ParseProcess(std::string_view text) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   RETURN_IF_ERROR(CheckNoNul(json));

@@ -153,7 +153,7 @@ StatusOr<Process> ParseProcessView(const JsonView& view, std::vector<std::string
   ASSIGN_OR_RETURN(process.cwd, cwd.String());
   if (process.cwd.empty() || process.cwd[0] != '/') return cwd.Bad("must be an absolute path");
   ASSIGN_OR_RETURN(const JsonView args, view.Get("args"));
-  if (process.args.empty() || process.args[0].empty()) return args.Bad("must not be empty");
+  if (process.args.empty()) return args.Bad("must not be empty");
   RETURN_IF_ERROR(ReadInto(view, "consoleSize", &process.console_size, ParseConsoleSize));
   RETURN_IF_ERROR(ReadInto(view, "user", &process.user, ParseUser));
   RETURN_IF_ERROR(ReadInto(view, "capabilities", &process.capabilities,

@@ -280,6 +280,10 @@ struct Spec {
 // Unimplemented what is not supported. `bundle` (absolute) makes root.path absolute. No I/O.
 StatusOr<Spec> Parse(std::string_view text, const std::string& bundle);
 
+// Parses a list of mounts alone, as `mounts add` takes it. `folder` (absolute) makes the sources of
+// bind mounts absolute.
+StatusOr<std::vector<Mount>> ParseMounts(std::string_view text, const std::string& folder);
+
 // Parses one process object, as `exec --process` takes it.
 StatusOr<Process> ParseProcess(std::string_view text);
 
