@@ -187,22 +187,19 @@ Status Store::Add(const std::string& id, const std::string& config) const {
 }
 
 Status Store::Save(const Record& record) const {
-  // No fsync: a crash of the host ends the container, too.
-  const std::string path = Folder(record.id) + "/state.json";
-  RETURN_IF_ERROR(WriteFile(path + ".new", ToJson(record).dump(), 0600));
-  return sys::Rename(path + ".new", path);
+  RETURN_IF_ERROR(SaveHalf(record));
+  return sys::Rename(HalfFile(record.id), StateFile(record.id));
 }
 
 Status Store::SaveHalf(const Record& record) const {
-  return WriteFile(Folder(record.id) + "/half.json", ToJson(record).dump(), 0600);
+  // No fsync: a crash of the host ends the container, too.
+  return WriteFile(HalfFile(record.id), ToJson(record).dump(), 0600);
 }
 
-StatusOr<Record> Store::Load(const std::string& id) const {
-  return LoadRecord(Folder(id) + "/state.json", id);
-}
+StatusOr<Record> Store::Load(const std::string& id) const { return LoadRecord(StateFile(id), id); }
 
 StatusOr<Record> Store::LoadHalf(const std::string& id) const {
-  return LoadRecord(Folder(id) + "/half.json", id);
+  return LoadRecord(HalfFile(id), id);
 }
 
 StatusOr<oci::Spec> Store::LoadSpec(const Record& record) const {
@@ -228,7 +225,7 @@ StatusOr<std::vector<std::string>> Store::List() const {
   if (!dir && errno == ENOENT) return ids;
   if (!dir) return SysError(errno, "opendir", root_);
   while (const dirent* entry = ::readdir(dir.get()))
-    if (entry->d_name[0] != '.' && PathExists(Folder(entry->d_name) + "/state.json"))
+    if (entry->d_name[0] != '.' && PathExists(StateFile(entry->d_name)))
       ids.emplace_back(entry->d_name);
   std::sort(ids.begin(), ids.end());
   return ids;

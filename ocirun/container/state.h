@@ -101,6 +101,11 @@ class Store {
   [[nodiscard]] ContainerStatus StatusOf(const Record& record) const;
 
  private:
+  [[nodiscard]] std::string StateFile(const std::string& id) const {
+    return Folder(id) + "/state.json";
+  }
+  // What becomes the state file.
+  [[nodiscard]] std::string HalfFile(const std::string& id) const { return StateFile(id) + ".new"; }
   [[nodiscard]] std::string LockFile(const std::string& id) const {
     return root_ + "/.locks/" + id;
   }
