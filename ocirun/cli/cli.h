@@ -20,9 +20,11 @@ std::string DefaultRoot();
 struct Global {
   std::string root;
   std::string log, log_format = "text", log_level = "info", rootless = "auto";
+  std::string cgroup_manager;  // empty: nobody said
   bool debug = false, systemd_cgroup = false;
 
   [[nodiscard]] container::Store store() const { return container::Store(root); }
+  [[nodiscard]] cgroup::Driver cgroup_driver() const;
 };
 
 // A command that was asked for, once its options are known.

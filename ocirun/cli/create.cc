@@ -65,7 +65,7 @@ StatusOr<container::CreateOptions> Finish(const Global& global, const CliCommand
   flags.options.id = command.container_id();
   flags.options.tolerate_cgroups =
       global.rootless == "true" || (global.rootless == "auto" && !sys::IsHostRoot());
-  flags.options.systemd_cgroup = global.systemd_cgroup;
+  flags.options.cgroup_driver = global.cgroup_driver();
   ASSIGN_OR_RETURN(flags.options.bundle, BundleFolder(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;

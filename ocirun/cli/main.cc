@@ -55,6 +55,8 @@ void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
                   "the least that is logged");
   options->Flag("--debug", &global->debug, "enable debug logging");
   options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
+  options->Choice("--cgroup-manager", &global->cgroup_manager, {"cgroupfs", "systemd", "disabled"},
+                  "who makes cgroups ('cgroupfs', 'systemd' or 'disabled': nobody)");
   options->Choice("--rootless", &global->rootless, {"auto", "true", "false"},
                   "ignore cgroup permission errors");
   options->Flag("-v,--version", version, "print the version");
@@ -70,6 +72,9 @@ LogLevel LevelOf(const Global& global) {
 Status CheckGlobal(const Global& global) {
   if (global.root.empty() || global.root[0] != '/')
     return InvalidArgument("--root must be an absolute path");
+  const std::string& manager = global.cgroup_manager;
+  if (global.systemd_cgroup && !manager.empty() && manager != "systemd")
+    return InvalidArgument("--systemd-cgroup contradicts --cgroup-manager {}", manager);
   return OkStatus();
 }
 
@@ -152,6 +157,13 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
+
+cgroup::Driver Global::cgroup_driver() const {
+  if (cgroup_manager == "disabled") return cgroup::Driver::kDisabled;
+  return systemd_cgroup || cgroup_manager == "systemd" ? cgroup::Driver::kSystemd
+                                                       : cgroup::Driver::kCgroupfs;
+}
+
 }  // namespace ocirun::cli
 
 int main(int argc, char** argv) { return ocirun::cli::Main(argc, argv); }

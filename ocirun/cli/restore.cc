@@ -37,7 +37,7 @@ void DescribeRestore(CliCommand* command) {
   command->run = [flags, command](const Global& global) -> StatusOr<int> {
     WarnRootless("restore");
     flags->create.id = command->container_id();
-    flags->create.systemd_cgroup = global.systemd_cgroup;
+    flags->create.cgroup_driver = global.cgroup_driver();
     ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
     const container::Store store = global.store();
     if (flags->detach) {

@@ -71,17 +71,30 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
 
 }  // namespace
 
+namespace {
+
+StatusOr<std::unique_ptr<cgroup::Manager>> NewManager(const oci::Spec& spec,
+                                                      const CreateOptions& options) {
+  switch (options.cgroup_driver) {
+    case cgroup::Driver::kDisabled:
+      return cgroup::NewDisabledManager();
+    case cgroup::Driver::kSystemd:
+      return cgroup::NewSystemdManager(spec, options.id, options.tolerate_cgroups);
+    case cgroup::Driver::kCgroupfs:
+      break;
+  }
+  return cgroup::NewHostManager(
+      spec.linux.cgroups_path, options.id,
+      options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden : cgroup::Tolerance::kNone);
+}
+
+}  // namespace
+
 // With a relative or missing path v2 and v1 differ in nothing that matters here; no cgroup at all
 // is right only for a host that has none and a configuration that asks for nothing.
 StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const oci::Spec& spec,
                                                        const CreateOptions& options) {
-  ASSIGN_OR_RETURN(
-      auto manager,
-      options.systemd_cgroup
-          ? cgroup::NewSystemdManager(spec, options.id, options.tolerate_cgroups)
-          : cgroup::NewHostManager(spec.linux.cgroups_path, options.id,
-                                   options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden
-                                                            : cgroup::Tolerance::kNone));
+  ASSIGN_OR_RETURN(auto manager, NewManager(spec, options));
   RETURN_IF_ERROR(manager->Create());
   Status set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))

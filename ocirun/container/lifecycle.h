@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "base/sys/process.h"
+#include "ocirun/cgroup/manager.h"
 #include "ocirun/container/state.h"
 #include "ocirun/linux/root.h"
 
@@ -28,7 +29,7 @@ struct CreateOptions {
   linux_::RootChange root_change = linux_::RootChange::kPivot;
   bool new_keyring = true;
   bool tolerate_cgroups = false;  // go on without the cgroups that the caller may not make
-  bool systemd_cgroup = false;    // have systemd make the cgroup
+  cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
   int preserve_fds = 0;
 };
 
