@@ -75,3 +75,60 @@ fails() {
   fails "--systemd-cgroup: this host was not booted with systemd" "${R[@]}" --cgroup-manager systemd run box
   fails "--systemd-cgroup: this host was not booted with systemd" "${R[@]}" --systemd-cgroup --cgroup-manager systemd run box
 }
+
+# hear SOCKET OPTION...: the first datagram that an error of the runtime sends to SOCKET, which is one
+# of the host's, in a mount namespace of its own.
+hear() {
+  local socket=$1
+  shift
+  unshare -m --propagation private python3 - "$socket" "${R[@]}" "$@" start no <<'END_PYTHON'
+import os, socket, subprocess, sys
+path, command = sys.argv[1], sys.argv[2:]
+folder = os.path.dirname(path)
+mount = folder
+while not os.path.isdir(mount):
+    mount = os.path.dirname(mount)
+subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', mount], check=True)
+os.makedirs(folder, exist_ok=True)
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind(path)
+log.settimeout(10)
+subprocess.run(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+sys.stdout.write(repr(log.recv(65536)) + '\n')
+END_PYTHON
+}
+
+@test "--log file:, syslog: and journald:, as crun's" {
+  "${R[@]}" --log "file:$FILE_DIR/named.log" start no || true
+  grep -q 'level=error msg="container does not exist"' "$FILE_DIR/named.log"
+  run hear /dev/log --log syslog:web
+  [[ $output =~ ^"b'<11>"[A-Z][a-z]+\ [\ 1-3][0-9]\ [0-9:]{8}" web: container does not exist'"$ ]]
+  run hear /run/systemd/journal/socket --log journald:web
+  [ "$output" = "b'PRIORITY=3\\nSYSLOG_IDENTIFIER=web\\nMESSAGE\\n\\x18\\x00\\x00\\x00\\x00\\x00\\x00\\x00container does not exist\\n'" ]
+  # With JSON the line is the message.
+  run hear /dev/log --log syslog:web --log-format json
+  [[ $output == *' web: {"level":"error","msg":"container does not exist","time":"'*'"}'"'" ]]
+}
+
+@test "--log: a host's log that is not there is an error, and a path with a colon is a path" {
+  for target in "syslog:web /dev/log" "journald:web /run/systemd/journal/socket"; do
+    [ ! -e "${target#* }" ] || continue
+    fails "--log ${target% *}: connect ${target#* }: no such file or directory" "${R[@]}" --log "${target% *}" list
+  done
+  for target in syslog: journald: file:; do
+    fails "--log $target: nothing behind the colon" "${R[@]}" --log $target list
+  done
+  (cd "$FILE_DIR" && "${R[@]}" --log other:log start no) || true
+  grep -q 'container does not exist' "$FILE_DIR/other:log"
+}
+
+@test "--log-level warn is warning" {
+  edit_config . '.process.capabilities.bounding += ["CAP_UNHEARD_OF"]'
+  args true
+  for level in warn warning error; do
+    "${R[@]}" --log-level $level --log "$FILE_DIR/$level.log" run box
+  done
+  grep -q CAP_UNHEARD_OF "$FILE_DIR/warn.log"
+  cmp <(sed 's/time="[^"]*"//' "$FILE_DIR/warn.log") <(sed 's/time="[^"]*"//' "$FILE_DIR/warning.log")
+  [ ! -s "$FILE_DIR/error.log" ]
+}

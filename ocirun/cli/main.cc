@@ -48,10 +48,12 @@ void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
   options->Option(
       "--root", &global->root,
       "root directory for storage of container state (this should be located in tmpfs)");
-  options->Option("--log", &global->log, "set the log file to write ocirun logs to");
+  options->Option("--log", &global->log,
+                  "set the log file to write ocirun logs to, or file:PATH, syslog:NAME, "
+                  "journald:NAME");
   options->Choice("--log-format", &global->log_format, {"text", "json"},
                   "set the log format ('text' or 'json')");
-  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "error"},
+  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "warn", "error"},
                   "the least that is logged");
   options->Flag("--debug", &global->debug, "enable debug logging");
   options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
@@ -65,7 +67,7 @@ void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
 
 LogLevel LevelOf(const Global& global) {
   if (global.debug || global.log_level == "debug") return LogLevel::kDebug;
-  if (global.log_level == "warning") return LogLevel::kWarning;
+  if (global.log_level == "warning" || global.log_level == "warn") return LogLevel::kWarning;
   return global.log_level == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
@@ -141,7 +143,7 @@ StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv)
     return 0;
   }
   RETURN_IF_ERROR(
-      OpenLog({.file = global.log,
+      OpenLog({.where = global.log,
                .format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
                .level = LevelOf(global)}));
   ASSIGN_OR_RETURN(const CommandInfo* info, FindCommand(words[0]));
