@@ -132,3 +132,27 @@ END_PYTHON
   cmp <(sed 's/time="[^"]*"//' "$FILE_DIR/warn.log") <(sed 's/time="[^"]*"//' "$FILE_DIR/warning.log")
   [ ! -s "$FILE_DIR/error.log" ]
 }
+
+@test "--config: another file than config.json, and it is what later commands know" {
+  args sleep 1000
+  jq '.hostname = "other" | .annotations = {from: "elsewhere"}
+    | .hooks.poststop = [{path: "/bin/sh", args: ["sh", "-c", "cat >\($out)"]}]' --arg out "$FILE_DIR/poststop.json" \
+    config.json >"$FILE_DIR/other.json"
+  echo '{}' >config.json
+  mkdir -p "$FILE_DIR/elsewhere" && cp "$FILE_DIR/other.json" "$FILE_DIR/elsewhere/mine.json"
+  for file in "$FILE_DIR/other.json" mine.json ../other.json; do
+    (cd "$FILE_DIR/elsewhere" && "${R[@]}" create -b "$FILE_DIR/bundle" --config "$file" box >/dev/null 2>&1 3>&-)
+    "${R[@]}" start box
+    echo '{}' >"$FILE_DIR/elsewhere/gone.json"
+    [ "$("${R[@]}" exec box hostname)" = other ]
+    [ "$("${R[@]}" state box | jq -r .annotations.from)" = elsewhere ]
+    [ "$("${R[@]}" state box | jq -r .rootfs)" = "$FILE_DIR/bundle/rootfs" ]
+    "${R[@]}" delete -f box
+    [ "$(jq -r .bundle "$FILE_DIR/poststop.json")" = "$FILE_DIR/bundle" ]
+    rm "$FILE_DIR/poststop.json"
+  done
+  jq '.process.args = ["hostname"]' "$FILE_DIR/other.json" >"$FILE_DIR/elsewhere/mine.json"
+  run "${R[@]}" run -f ../elsewhere/mine.json box
+  [ "$output" = other ]
+  fails "--config: open nowhere.json: no such file or directory" "${R[@]}" run --config nowhere.json box
+}

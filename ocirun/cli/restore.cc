@@ -41,7 +41,7 @@ void DescribeRestore(CliCommand* command) {
     ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
     const container::Store store = global.store();
     if (flags->detach) {
-      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create.bundle));
+      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create));
       RETURN_IF_ERROR(
           container::Restore(store, flags->create, std::move(bundle), flags->criu).status());
       return 0;

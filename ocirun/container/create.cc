@@ -258,10 +258,11 @@ Status StartInit(init::InitContext* context, const oci::Spec& spec, cgroup::Mana
 
 }  // namespace
 
-StatusOr<Bundle> ReadBundle(const std::string& folder) {
-  auto text = ReadFile(folder + "/config.json");
-  if (!text.ok()) return Annotate(text.status(), "bundle");
-  ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, folder));
+StatusOr<Bundle> ReadBundle(const CreateOptions& options) {
+  const std::string& other = options.config_file;
+  auto text = ReadFile(other.empty() ? options.bundle + "/config.json" : other);
+  if (!text.ok()) return Annotate(text.status(), other.empty() ? "bundle" : "--config");
+  ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, options.bundle));
   return Bundle{std::move(*text), std::move(spec)};
 }
 

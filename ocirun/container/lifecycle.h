@@ -24,6 +24,7 @@ inline constexpr const char* kNotStarted = "unable to start container process";
 
 struct CreateOptions {
   std::string id, bundle;      // bundle: absolute
+  std::string config_file;     // empty: the bundle's config.json
   std::string console_socket;  // empty: none
   std::string pid_file, pidfd_socket;
   linux_::RootChange root_change = linux_::RootChange::kPivot;
@@ -38,8 +39,7 @@ struct Bundle {
   std::string text;  // config.json as it stands there
   oci::Spec spec;
 };
-// `folder` is absolute.
-StatusOr<Bundle> ReadBundle(const std::string& folder);
+StatusOr<Bundle> ReadBundle(const CreateOptions& options);
 
 // Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
 // Returns the record; the process is a child of the caller.
