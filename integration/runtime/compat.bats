@@ -156,3 +156,46 @@ END_PYTHON
   [ "$output" = other ]
   fails "--config: open nowhere.json: no such file or directory" "${R[@]}" run --config nowhere.json box
 }
+
+# start_many ID...: running containers that teardown deletes.
+start_many() {
+  args sleep 1000
+  MANY=("$@")
+  for id in "$@"; do "${R[@]}" run -d "$id" >/dev/null 2>&1 3>&-; done
+}
+teardown() {
+  for id in "${MANY[@]}"; do "${R[@]}" delete -f "$id"; done
+  runtime_teardown
+}
+
+@test "kill --regex and delete --regex: every match, and one that fails does not stop the others" {
+  start_many web-1 web-2 web-30 box
+  "${R[@]}" kill --regex '^web-[0-9]$' KILL
+  stopped() { [ "$("${R[@]}" list -f json | jq -r '.[] | select(.status == "stopped") | .id' | xargs)" = "$*" ]; }
+  eventually stopped web-1 web-2
+  run "${R[@]}" delete --regex 'web|box'
+  [ "$status" -eq 1 ]
+  [ "${lines[0]}" = "ocirun: box: cannot delete container box that is not stopped: running" ]
+  [ "${lines[1]}" = "ocirun: web-30: cannot delete container web-30 that is not stopped: running" ]
+  [ "${#lines[@]}" -eq 2 ]
+  [ "$("${R[@]}" list -q | xargs)" = "box web-30" ]
+  "${R[@]}" kill web-30 KILL
+  eventually stopped web-30
+  run "${R[@]}" kill -r '' USR1
+  [ "$status" -eq 1 ] && [ "$output" = "ocirun: web-30: container not running" ]
+  "${R[@]}" delete --force --regex '(eb|bo)'
+  [ "$("${R[@]}" list -q)" = "" ]
+}
+
+@test "--regex that matches nothing is an error, but not with --force, and so is one that is none" {
+  start_many box
+  for command in "kill -r" "delete -r"; do
+    # shellcheck disable=SC2086
+    fails '--regex "^ox": no container has such an id' "${R[@]}" $command '^ox'
+    # shellcheck disable=SC2086
+    fails '--regex "(": Unmatched ( or \(' "${R[@]}" $command '('
+  done
+  "${R[@]}" delete -f -r '^ox'
+  fails '--regex "(": Unmatched ( or \(' "${R[@]}" delete -f -r '('
+  [ "$("${R[@]}" list -q)" = box ]
+}
