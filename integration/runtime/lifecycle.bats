@@ -183,7 +183,8 @@ typed_wrong() {
   typed_wrong '"start" requires exactly 1 argument(s): ocirun start [options] <container-id>' start a b
   typed_wrong 'run: invalid argument "1001" for "--preserve-fds" flag: must be from 0 to 1000' run --preserve-fds 1001 box
   typed_wrong 'invalid argument "xml" for "--log-format" flag: must be one of text, json' --log-format xml list
-  typed_wrong '--root must be an absolute path' --root state list
+  typed_wrong '--root must not be /' --root /a/../.. list
+  typed_wrong '--root must not be empty' --root '' list
   for asked in "" --help help "help exec" "exec --help" "exec -h"; do
     # shellcheck disable=SC2086
     run "$OCIRUN" $asked

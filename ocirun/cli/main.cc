@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "base/path.h"
 #include "base/version.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/help.h"
@@ -71,9 +77,28 @@ LogLevel LevelOf(const Global& global) {
   return global.log_level == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
+// As runc reads it: from the current folder, and cleaned as text.
+StatusOr<std::string> AbsoluteRoot(const std::string& root) {
+  if (root.empty()) return InvalidArgument("--root must not be empty");
+  std::string path = root;
+  if (root[0] != '/') {
+    const std::unique_ptr<char, decltype(&::free)> folder(::getcwd(nullptr, 0), ::free);
+    if (!folder) return SysError(errno, "getcwd");
+    path = fmt::format("{}/{}", folder.get(), root);
+  }
+  std::vector<std::string> kept;
+  for (std::string& part : PathComponents(path)) {
+    if (part != "..") {
+      kept.push_back(std::move(part));
+    } else if (!kept.empty()) {
+      kept.pop_back();
+    }
+  }
+  if (kept.empty()) return InvalidArgument("--root must not be /");
+  return fmt::format("/{}", fmt::join(kept, "/"));
+}
+
 Status CheckGlobal(const Global& global) {
-  if (global.root.empty() || global.root[0] != '/')
-    return InvalidArgument("--root must be an absolute path");
   const std::string& manager = global.cgroup_manager;
   if (global.systemd_cgroup && !manager.empty() && manager != "systemd")
     return InvalidArgument("--systemd-cgroup contradicts --cgroup-manager {}", manager);
@@ -100,7 +125,7 @@ Status ShowHelp(const OptionSet& global, const std::vector<std::string>& topic) 
   return Print(CommandHelp(*info, command));
 }
 
-StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
+StatusOr<int> RunCliCommand(const CommandInfo& info, Global global,
                             const std::vector<std::string>& arguments, char** argv) {
   CliCommand command;
   info.describe(&command);
@@ -112,6 +137,7 @@ StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
   }
   RETURN_IF_ERROR(CheckWords(info, command));
   RETURN_IF_ERROR(CheckGlobal(global));
+  ASSIGN_OR_RETURN(global.root, AbsoluteRoot(global.root));
   // Processes of these commands are seen from inside the container.
   const std::string_view name = info.name;
   if (name == "create" || name == "run" || name == "exec")
