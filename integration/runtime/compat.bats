@@ -199,3 +199,40 @@ teardown() {
   fails '--regex "(": Unmatched ( or \(' "${R[@]}" delete -f -r '('
   [ "$("${R[@]}" list -q)" = box ]
 }
+
+@test "list: the owner by his name, and by his number where the host has none for him" {
+  start_many box
+  [ "$("${R[@]}" list | awk '$1 == "box" {print $NF}')" = root ]
+  echo 'toor:x:0:0::/:/bin/sh' >"$FILE_DIR/passwd"
+  owner() {
+    unshare -m --propagation private sh -c 'mount --bind "$0" /etc/passwd && exec "$@"' "$FILE_DIR/passwd" "${R[@]}" list -f json |
+      jq -r '.[0].owner'
+  }
+  [ "$(owner)" = toor ]
+  echo 'web:x:33:33::/:/bin/sh' >"$FILE_DIR/passwd"
+  [ "$(owner)" = '#0' ]
+}
+
+@test "--root: a relative one counts from the current folder" {
+  start_many box
+  mkdir -p "$FILE_DIR/deep"
+  (cd "$FILE_DIR/deep" && [ "$("$OCIRUN" --root ../deep/./../state list -q)" = box ])
+  (cd "$FILE_DIR" && "$OCIRUN" --root state exec box true)
+  run "$OCIRUN" --root state list
+  [ "$status" -eq 1 ] && [ "$output" = "ocirun: open $FILE_DIR/bundle/state: no such file or directory" ]
+}
+
+@test "an environment entry must be NAME=VALUE" {
+  args sleep 1000
+  edit_config . '.process.env += ["NOEQ"]'
+  fails "invalid environment variable: missing '=' in \"NOEQ\"" "${R[@]}" create box
+  edit_config . '.process.env[-1] = "=value"'
+  fails 'invalid environment variable: name cannot be empty in "=value"' "${R[@]}" run box
+  edit_config . '.process.env[-1] = "EMPTY="'
+  start_many box
+  for entry in NOEQ =value ''; do
+    run "${R[@]}" exec -e "$entry" box true
+    [ "$status" -eq 255 ] && [[ $output == *"invalid environment variable: "* ]]
+  done
+  [ "$("${R[@]}" exec -e A=b=c box sh -c 'echo $A${EMPTY-unset}')" = b=c ]
+}

@@ -46,6 +46,7 @@ Status CheckOptions(const CreateOptions& options, const oci::Spec& spec) {
     return InvalidArgument("cannot use console socket if runc will not detach or allocate tty");
   if (::geteuid() != 0 && spec.linux.Find(NamespaceType::kUser) == nullptr)
     return InvalidArgument("linux.namespaces: rootless container requires user namespaces");
+  RETURN_IF_ERROR(CheckEnvironment(spec.process->env));
   RETURN_IF_ERROR(linux_::CheckLabels(*spec.process));
   return linux_::CheckSysctls(spec.linux);
 }

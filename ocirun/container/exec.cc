@@ -182,6 +182,7 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   ASSIGN_OR_RETURN(UniqueFd init, sys::PidfdOpen(record.init_pid));
   // The pidfd holds the process; was it still the container's when we opened it?
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
+  RETURN_IF_ERROR(CheckEnvironment(options.process.env));
   RETURN_IF_ERROR(linux_::CheckLabels(options.process));
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
   ASSIGN_OR_RETURN(UniqueFd proc, linux_::OpenProc());

@@ -91,7 +91,7 @@ std::vector<std::string> Environment(const oci::Process& process) {
   bool home = false;
   for (auto entry = process.env.rbegin(); entry != process.env.rend(); ++entry) {
     const std::string name = entry->substr(0, entry->find('='));
-    if (entry->find('=') != std::string::npos && !names.insert(name).second) continue;
+    if (!names.insert(name).second) continue;
     const bool is_home = name == "HOME";
     const bool empty = entry->size() <= name.size() + 1;
     home = home || (is_home && !empty);
