@@ -236,3 +236,13 @@ teardown() {
   done
   [ "$("${R[@]}" exec -e A=b=c box sh -c 'echo $A${EMPTY-unset}')" = b=c ]
 }
+
+@test "spec --rootless has the mounts of runc's, /sys in its place and the cgroups" {
+  mkdir -p "$FILE_DIR/rootless"
+  "$OCIRUN" spec --rootless -b "$FILE_DIR/rootless"
+  [ "$(jq -r '.mounts[].destination' "$FILE_DIR/rootless/config.json" | xargs)" = \
+    "/proc /dev /dev/pts /dev/shm /dev/mqueue /sys /sys/fs/cgroup" ]
+  jq -e '.mounts[-2] == {destination: "/sys", type: "none", source: "/sys", options: ["rbind", "nosuid", "noexec", "nodev", "ro"]}
+    and .mounts[-1] == {destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup",
+      options: ["nosuid", "noexec", "nodev", "relatime", "ro"]}' "$FILE_DIR/rootless/config.json"
+}
