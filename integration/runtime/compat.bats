@@ -246,3 +246,40 @@ teardown() {
     and .mounts[-1] == {destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup",
       options: ["nosuid", "noexec", "nodev", "relatime", "ro"]}' "$FILE_DIR/rootless/config.json"
 }
+
+# completes WORDS...: what bash offers for the last one of a command line.
+completes() {
+  bash -c 'source <("$1" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ocirun; echo "${COMPREPLY[*]}"' - "$@"
+}
+
+@test "completion: commands, options, their values and ids" {
+  start_many box web
+  [ "$(completes "$OCIRUN" re)" = "resume restore" ]
+  [ "$(completes "$OCIRUN" --root /x --log-format j)" = json ]
+  [ "$(completes "$OCIRUN" --cgroup-manager = "")" = "cgroupfs systemd disabled" ]
+  [ "$(completes "$OCIRUN" run --no-p)" = --no-pivot ]
+  [ "$(completes "$OCIRUN" completion "")" = "bash zsh fish" ]
+  [ "$(completes "${R[@]}" kill "")" = "box web" ]
+  [ "$(completes "$OCIRUN" --root = "$FILE_DIR/state" exec --user 0 w)" = web ]
+  # What follows the id is the command's.
+  [ -z "$(completes "${R[@]}" exec box --c)" ]
+}
+
+@test "completion: every command and option is in the script of each shell" {
+  options_of() { "$OCIRUN" "$@" --help | sed -n '/OPTIONS:$/,$ s/^ *--\([a-z0-9-]*\).*/\1/p'; }
+  commands=$("$OCIRUN" --help | sed -n '/^COMMANDS:/,/^$/ s/^   \([a-z]*\) .*/\1/p')
+  [ "$(wc -w <<<"$commands")" -ge 19 ]
+  for shell in bash zsh fish; do
+    "$OCIRUN" completion $shell >"$FILE_DIR/$shell"
+    for command in "" $commands; do
+      [ -z "$command" ] || grep -qw -- "$command" "$FILE_DIR/$shell"
+      # shellcheck disable=SC2086
+      for option in $(options_of $command); do
+        grep -qE -- "(--|-l )$option\b" "$FILE_DIR/$shell" || { echo "$shell lacks $command --$option"; return 1; }
+      done
+    done
+    command -v $shell >/dev/null || continue
+    $shell -n "$FILE_DIR/$shell"
+  done
+  fails 'completion: "tcsh" must be one of bash, zsh, fish' "$OCIRUN" completion tcsh
+}

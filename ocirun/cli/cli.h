@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 
 #include "base/option_set.h"
@@ -42,7 +43,8 @@ using Describer = void(CliCommand* command);
 
 Describer DescribeCreate, DescribeRun, DescribeStart, DescribeState, DescribeKill, DescribeDelete,
     DescribeExec, DescribeList, DescribePs, DescribeSpec, DescribeUpdate, DescribeEvents,
-    DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore;
+    DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore,
+    DescribeCompletion;
 
 constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
 
@@ -54,6 +56,12 @@ struct CommandInfo {
   const char* about;
   Describer* describe;
 };
+
+// All of them, in the order of the help.
+std::span<const CommandInfo> Commands();
+
+// The options that stand before the command.
+void DescribeGlobal(OptionSet* options, Global* global, bool* version);
 
 // The absolute path of a bundle; empty: the current folder.
 StatusOr<std::string> BundleFolder(const std::string& path);

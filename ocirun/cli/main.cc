@@ -41,34 +41,15 @@ constexpr CommandInfo kCommands[] = {
      DescribeEvents},
     {"features", "", 0, 0, "show the enabled features", DescribeFeatures},
     {"checkpoint", kId, 1, 1, "checkpoint a running container", DescribeCheckpoint},
-    {"restore", kId, 1, 1, "restore a container from a previous checkpoint", DescribeRestore}};
+    {"restore", kId, 1, 1, "restore a container from a previous checkpoint", DescribeRestore},
+    {"completion", "bash|zsh|fish", 1, 1, "write a script that completes this command line",
+     DescribeCompletion}};
 
 StatusOr<const CommandInfo*> FindCommand(std::string_view name) {
   for (const CommandInfo& info : kCommands) {
     if (info.name == name) return &info;
   }
   return InvalidArgument("No help topic for '{}'", name);
-}
-
-void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
-  options->Option(
-      "--root", &global->root,
-      "root directory for storage of container state (this should be located in tmpfs)");
-  options->Option("--log", &global->log,
-                  "set the log file to write ocirun logs to, or file:PATH, syslog:NAME, "
-                  "journald:NAME");
-  options->Choice("--log-format", &global->log_format, {"text", "json"},
-                  "set the log format ('text' or 'json')");
-  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "warn", "error"},
-                  "the least that is logged");
-  options->Flag("--debug", &global->debug, "enable debug logging");
-  options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
-  options->Choice("--cgroup-manager", &global->cgroup_manager, {"cgroupfs", "systemd", "disabled"},
-                  "who makes cgroups ('cgroupfs', 'systemd' or 'disabled': nobody)");
-  options->Choice("--rootless", &global->rootless, {"auto", "true", "false"},
-                  "ignore cgroup permission errors");
-  options->Flag("-v,--version", version, "print the version");
-  options->StopAtFirstWord();
 }
 
 LogLevel LevelOf(const Global& global) {
@@ -185,6 +166,29 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
+
+std::span<const CommandInfo> Commands() { return kCommands; }
+
+void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
+  options->Option(
+      "--root", &global->root,
+      "root directory for storage of container state (this should be located in tmpfs)");
+  options->Option("--log", &global->log,
+                  "set the log file to write ocirun logs to, or file:PATH, syslog:NAME, "
+                  "journald:NAME");
+  options->Choice("--log-format", &global->log_format, {"text", "json"},
+                  "set the log format ('text' or 'json')");
+  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "warn", "error"},
+                  "the least that is logged");
+  options->Flag("--debug", &global->debug, "enable debug logging");
+  options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
+  options->Choice("--cgroup-manager", &global->cgroup_manager, {"cgroupfs", "systemd", "disabled"},
+                  "who makes cgroups ('cgroupfs', 'systemd' or 'disabled': nobody)");
+  options->Choice("--rootless", &global->rootless, {"auto", "true", "false"},
+                  "ignore cgroup permission errors");
+  options->Flag("-v,--version", version, "print the version");
+  options->StopAtFirstWord();
+}
 
 cgroup::Driver Global::cgroup_driver() const {
   if (cgroup_manager == "disabled") return cgroup::Driver::kDisabled;
