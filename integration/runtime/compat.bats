@@ -283,3 +283,22 @@ completes() {
   done
   fails 'completion: "tcsh" must be one of bash, zsh, fish' "$OCIRUN" completion tcsh
 }
+
+@test "info tells what the host offers" {
+  "$OCIRUN" info >"$FILE_DIR/info.json"
+  told() { jq -r "$1" "$FILE_DIR/info.json"; }
+  [ "$(told .kernel.release)" = "$(uname -r)" ]
+  [ "$(told .rootless)" = false ]
+  [ "$(told '.namespaces | contains(["pid", "mount", "network", "user"])')" = true ]
+  [ "$(told '.seccomp.enabled and (.seccomp.actions | contains(["errno"]))')" = true ]
+  [ "$(told .userNamespaces.max)" = "$(cat /proc/sys/user/max_user_namespaces)" ]
+  [ "$(told '.cgroups.controllers | contains(["memory", "pids"])')" = true ]
+  if on_cgroup_v2; then
+    [ "$(told .cgroups.mode)" = v2 ]
+  else
+    [[ $(told .cgroups.mode) == v1 || $(told .cgroups.mode) == hybrid ]]
+  fi
+  [ "$(PATH=/nowhere "$OCIRUN" info | jq .criu)" = null ]
+  run unshare -m --propagation private sh -c 'umount -R /sys/fs/cgroup && exec "$@"' - "$OCIRUN" info
+  [ "$(jq -c '.cgroups | [.mode, .controllers]' <<<"$output")" = '["none",[]]' ]
+}

@@ -44,7 +44,7 @@ using Describer = void(CliCommand* command);
 Describer DescribeCreate, DescribeRun, DescribeStart, DescribeState, DescribeKill, DescribeDelete,
     DescribeExec, DescribeList, DescribePs, DescribeSpec, DescribeUpdate, DescribeEvents,
     DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore,
-    DescribeCompletion;
+    DescribeCompletion, DescribeInfo;
 
 constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
 

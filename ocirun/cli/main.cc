@@ -43,7 +43,8 @@ constexpr CommandInfo kCommands[] = {
     {"checkpoint", kId, 1, 1, "checkpoint a running container", DescribeCheckpoint},
     {"restore", kId, 1, 1, "restore a container from a previous checkpoint", DescribeRestore},
     {"completion", "bash|zsh|fish", 1, 1, "write a script that completes this command line",
-     DescribeCompletion}};
+     DescribeCompletion},
+    {"info", "", 0, 0, "show what this host offers", DescribeInfo}};
 
 StatusOr<const CommandInfo*> FindCommand(std::string_view name) {
   for (const CommandInfo& info : kCommands) {

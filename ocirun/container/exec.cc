@@ -30,15 +30,11 @@ namespace {
 
 using oci::NamespaceType;
 
-constexpr NamespaceType kAll[] = {
-    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,    NamespaceType::kNetwork,
-    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup, NamespaceType::kTime};
-
 // The CLONE_NEW* flags of the namespaces in which the container's init is and we are not: setns
 // refuses a user namespace that is ours already.
 StatusOr<int> OtherNamespaces(pid_t init) {
   int flags = 0;
-  for (const NamespaceType type : kAll) {
+  for (const NamespaceType type : oci::kNamespaceTypes) {
     const auto name = oci::NamespaceProcName(type);
     auto own = sys::ReadLink(fmt::format("/proc/self/ns/{}", name));
     auto theirs = sys::ReadLink(fmt::format("/proc/{}/ns/{}", init, name));
