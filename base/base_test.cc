@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/passwd.h"
@@ -115,6 +116,15 @@ TEST_CASE("a user's line of passwd, and none that only looks like one") {
   CHECK(FindPasswd(kText, 2)->home == "5");
   CHECK(!FindPasswd(kText, 7).has_value());
   CHECK(!FindPasswd("", 0).has_value());
+}
+
+TEST_CASE("base64, and what only looks like it") {
+  CHECK(*DecodeBase64("") == "");
+  CHECK(*DecodeBase64("Zm9vYg==") == "foob");
+  CHECK(*DecodeBase64("Zm9vYmE=") == "fooba");
+  CHECK(*DecodeBase64("+/+/AAD/") == std::string("\xfb\xff\xbf\0\0\xff", 6));
+  for (const char* bad : {"Zg=", "Zg", "====", "Z===", "Zm9v\n", "Zm 9", "Zg==Zg==", "_-__"})
+    CHECK(!DecodeBase64(bad).ok());
 }
 
 TEST_CASE("times are written as Go writes them") {

@@ -302,3 +302,43 @@ completes() {
   run unshare -m --propagation private sh -c 'umount -R /sys/fs/cgroup && exec "$@"' - "$OCIRUN" info
   [ "$(jq -c '.cgroups | [.mode, .controllers]' <<<"$output")" = '["none",[]]' ]
 }
+
+# raw_filter: a BPF program as base64 that answers every mkdir with "too many links" (EMLINK).
+raw_filter() {
+  python3 - <<'END_PYTHON'
+import base64, platform, struct
+numbers = {'x86_64': (83, 258), 'aarch64': (34,)}[platform.machine()]
+program = [(0x20, 0, 0, 0)]
+for i, number in enumerate(numbers):
+    program.append((0x15, len(numbers) - i, 0, number))
+program += [(0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x00050000 | 31)]
+print(base64.b64encode(b''.join(struct.pack('HBBI', *i) for i in program)).decode())
+END_PYTHON
+}
+
+@test "run.oci.seccomp_bpf_data: that program, for an exec, too, in place of linux.seccomp" {
+  edit_config . '.annotations = {"run.oci.seccomp_bpf_data": $bpf}
+    | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["chdir"], action: "SCMP_ACT_ERRNO"}]}' --arg bpf "$(raw_filter)"
+  inside 'mkdir /tmp/new; cd /etc && echo in /etc; grep Seccomp: /proc/self/status'
+  [[ $output == *"can't create directory '/tmp/new': Too many links"* ]]
+  [[ $output == *"in /etc"*Seccomp:*2 ]]
+  start_many box
+  run "${R[@]}" exec box mkdir /tmp/new
+  [[ $output == *"Too many links" ]]
+}
+
+@test "run.oci.seccomp_bpf_data: what is no program is refused before anything is made" {
+  raw() {
+    edit_config . '.annotations = {"run.oci.seccomp_bpf_data": $bpf}' --rawfile bpf <(printf %s "$1")
+    fails "annotations.run.oci.seccomp_bpf_data: $2" "${R[@]}" create box
+    [ ! -e "$FILE_DIR/state/box" ]
+  }
+  raw '' '0 bytes are no program: an instruction has 8'
+  raw 'AAAA' '3 bytes are no program: an instruction has 8'
+  raw 'AAA' 'is no base64: its length 3 is no multiple of 4'
+  raw 'AA*A' "is no base64: character 3 is '*'"
+  raw "$(head -c $((4097 * 8)) /dev/zero | base64 -w0)" '4097 instructions, the kernel takes 4096'
+  # Instructions that the kernel does not take are told when they are loaded.
+  edit_config . '.annotations[] = "//////////8="'
+  fails "seccomp: invalid argument" "${R[@]}" run box
+}

@@ -185,10 +185,7 @@ StatusOr<init::InitContext> NewContext(const Store& store, const CreateOptions& 
     context.root_change = linux_::RootChange::kChroot;
   ASSIGN_OR_RETURN(context.joined, OpenNamespaces(spec.linux));
   ASSIGN_OR_RETURN(context.proc, linux_::OpenProc());
-  if (spec.linux.seccomp.has_value()) {
-    ASSIGN_OR_RETURN(context.seccomp,
-                     linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
-  }
+  ASSIGN_OR_RETURN(context.seccomp, linux_::SeccompOf(spec, store.SeccompCache()));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }

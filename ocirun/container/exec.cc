@@ -171,10 +171,8 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
   if (options.process.terminal && options.console_socket.empty())
     return InvalidArgument("a terminal needs a console socket");
-  std::optional<linux_::SeccompFilter> seccomp;
-  if (spec.linux.seccomp.has_value()) {
-    ASSIGN_OR_RETURN(seccomp, linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
-  }
+  ASSIGN_OR_RETURN(const std::optional<linux_::SeccompFilter> seccomp,
+                   linux_::SeccompOf(spec, store.SeccompCache()));
   ASSIGN_OR_RETURN(UniqueFd init, sys::PidfdOpen(record.init_pid));
   // The pidfd holds the process; was it still the container's when we opened it?
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
