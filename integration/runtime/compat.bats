@@ -342,3 +342,25 @@ END_PYTHON
   edit_config . '.annotations[] = "//////////8="'
   fails "seccomp: invalid argument" "${R[@]}" run box
 }
+
+@test "run.oci.pidfd_receiver gets a pidfd of init" {
+  python3 - "$FILE_DIR/receiver.sock" 3>&- <<'END_PYTHON' &
+import signal, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+_, fds, _, _ = socket.recv_fds(s.accept()[0], 64, 1)
+signal.pidfd_send_signal(fds[0], signal.SIGKILL)
+END_PYTHON
+  eventually test -S "$FILE_DIR/receiver.sock"
+  edit_config . '.annotations = {"run.oci.pidfd_receiver": $path}' --arg path "$FILE_DIR/receiver.sock"
+  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
+  stopped() { [ "$("${R[@]}" state box | jq -r .status)" = stopped ]; }
+  eventually stopped
+  wait
+  "${R[@]}" delete box
+  fails "annotations.run.oci.pidfd_receiver: connect $FILE_DIR/receiver.sock: connection refused" "${R[@]}" create box
+  [ ! -e "$FILE_DIR/state/box" ]
+}
+
+@test "features names the annotations that a stranger must not set" {
+  "$OCIRUN" features | jq -e '.potentiallyUnsafeConfigAnnotations | contains(["run.oci.seccomp_bpf_data", "run.oci.pidfd_receiver"])'
+}

@@ -276,13 +276,22 @@ namespace {
 Status SendPidfd(const std::string& socket, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd receiver, sys::ConnectUnix(socket, SOCK_STREAM));
   ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::PidfdOpen(pid));
-  return Annotate(sys::SendFd(receiver, pidfd, "pidfd"), "--pidfd-socket");
+  return sys::SendFd(receiver, pidfd, "pidfd");
+}
+
+// crun's: the caller of an engine that has no --pidfd-socket may name one of his own.
+Status SendPidfdToAnnotated(const oci::Spec& spec, pid_t pid) {
+  constexpr char kReceiver[] = "run.oci.pidfd_receiver";
+  const auto receiver = spec.annotations.find(kReceiver);
+  if (receiver == spec.annotations.end()) return OkStatus();
+  return Annotate(SendPidfd(receiver->second, pid), fmt::format("annotations.{}", kReceiver));
 }
 
 }  // namespace
 
 Status HandOver(const Handover& to, pid_t pid) {
-  if (!to.pidfd_socket.empty()) RETURN_IF_ERROR(SendPidfd(to.pidfd_socket, pid));
+  if (!to.pidfd_socket.empty())
+    RETURN_IF_ERROR(Annotate(SendPidfd(to.pidfd_socket, pid), "--pidfd-socket"));
   if (!to.pid_file.empty()) RETURN_IF_ERROR(WriteFileAtomic(to.pid_file, std::to_string(pid)));
   return OkStatus();
 }
@@ -326,6 +335,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
   });
   RETURN_IF_ERROR(store.Save(record));
   RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, record.init_pid));
+  RETURN_IF_ERROR(SendPidfdToAnnotated(spec, record.init_pid));
   kill.Release();
   run_poststop.Release();
   remove_rdt.Release();
