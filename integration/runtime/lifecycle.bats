@@ -115,7 +115,7 @@ start_sleeper() {
   args /no/such/program
   run "${R[@]}" --log "$FILE_DIR/log.json" --log-format json create box
   [ "$status" -eq 1 ]
-  [[ $output == *'exec: "/no/such/program": no such file or directory'* ]]
+  [[ $output == *'exec: "/no/such/program": stat /no/such/program: no such file or directory'* ]]
   [ "$(tail -1 "$FILE_DIR/log.json" | jq -r .level)" = error ]
   tail -1 "$FILE_DIR/log.json" | jq -r .msg | grep -q 'no such file'
   [ ! -e "$FILE_DIR/state/box" ]

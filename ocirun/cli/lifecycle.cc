@@ -83,8 +83,10 @@ void DescribeKill(CliCommand* command) {
   command->run = [flags, command](const Global& global) -> StatusOr<int> {
     const std::string text = command->words().size() > 1 ? command->word(1) : "SIGTERM";
     // 0 asks whether there is anybody (kill(2)).
-    const bool probe = text == "0";
-    ASSIGN_OR_RETURN(const int signal, probe ? StatusOr<int>(0) : ParseSignal(text));
+    const auto parsed = text == "0" ? StatusOr<int>(0) : ParseSignal(text);
+    // ParseSignal has Docker's words, runc has its own.
+    if (!parsed.ok()) return InvalidArgument("unknown signal {:?}", text);
+    const int signal = *parsed;
     const container::Store store = global.store();
     const auto kill = [&](const std::string& id) {
       return container::Kill(store, id, signal,
