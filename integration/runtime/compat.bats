@@ -57,6 +57,7 @@ fails() {
       "${R[@]}" --cgroup-manager disabled run box
   done
   [ ! -e "$FILE_DIR/state/box" ]
+  fails "--cgroup-manager disabled: criu makes the cgroups of its image" "${R[@]}" --cgroup-manager disabled restore box
   # Whom engines let use a device is in a rule, too.
   edit_config . '.linux.resources = {devices: [{allow: false, access: "rwm"}, {allow: true, type: "c", major: 1, minor: 3, access: "rwm"}]}'
   args true

@@ -36,6 +36,8 @@ void DescribeRestore(CliCommand* command) {
   command->Flag("--no-pivot", &flags->no_pivot, "without effect: criu enters the root its way");
   command->run = [flags, command](const Global& global) -> StatusOr<int> {
     WarnRootless("restore");
+    if (global.cgroup_driver() == cgroup::Driver::kDisabled)
+      return Unsupported("--cgroup-manager disabled: criu makes the cgroups of its image");
     flags->create.id = command->container_id();
     flags->create.cgroup_driver = global.cgroup_driver();
     ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
