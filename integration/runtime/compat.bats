@@ -116,6 +116,7 @@ END_PYTHON
     [ ! -e "${target#* }" ] || continue
     fails "--log ${target% *}: connect ${target#* }: no such file or directory" "${R[@]}" --log "${target% *}" list
   done
+  fails ": the name must be one line" "${R[@]}" --log $'journald:web\nPRIORITY=0' list
   for target in syslog: journald: file:; do
     fails "--log $target: nothing behind the colon" "${R[@]}" --log $target list
   done

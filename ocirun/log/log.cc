@@ -109,13 +109,12 @@ constexpr struct {
                 {"syslog:", Kind::kSyslog, "/dev/log"},
                 {"journald:", Kind::kJournald, "/run/systemd/journal/socket"}};
 
-// A datagram socket of the host's log.
-Status Connect(const char* socket, const std::string& where, State* log) {
-  if (log->name.find('\n') != std::string::npos)
-    return InvalidArgument("--log {:?}: the name must be one line", where);
-  auto connected = sys::ConnectUnix(socket, SOCK_DGRAM);
-  if (!connected.ok()) return Annotate(connected.status(), "--log " + where);
-  log->file = std::move(*connected);
+// To a datagram socket of the host's log, under a name.
+Status Connect(Kind kind, const char* socket, const std::string& name, State* log) {
+  if (name.find('\n') != std::string::npos) return InvalidArgument("the name must be one line");
+  ASSIGN_OR_RETURN(log->file, sys::ConnectUnix(socket, SOCK_DGRAM));
+  log->kind = kind;
+  log->name = name;
   ::tzset();  // here, and not when this process has a container's /etc/localtime
   return OkStatus();
 }
@@ -143,9 +142,7 @@ Status OpenLog(const LogTarget& target) {
     path = target.where.substr(known.prefix.size());
     if (path.empty()) return InvalidArgument("--log {}: nothing behind the colon", target.where);
     if (known.kind == Kind::kFile) break;
-    log.kind = known.kind;
-    log.name = path;
-    return Connect(known.socket, target.where, &log);
+    return Annotate(Connect(known.kind, known.socket, path, &log), "--log " + target.where);
   }
   if (path.empty()) return OkStatus();
   ASSIGN_OR_RETURN(log.file, sys::Open(path, O_WRONLY | O_APPEND | O_CREAT, 0644));
