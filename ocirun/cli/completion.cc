@@ -20,14 +20,14 @@ using Spec = OptionSet::Spec;
 struct Level {
   std::string name;  // empty: the program
   const CommandInfo* info = nullptr;
-  std::unique_ptr<OptionSet> options;
+  std::unique_ptr<CliCommand> options;  // OptionSet has no virtual destructor
 };
 
 std::vector<Level> AllLevels() {
   static Global global;  // borrowed by the options, which are never parsed
   static bool version = false;
   std::vector<Level> levels;
-  levels.push_back({"", nullptr, std::make_unique<OptionSet>()});
+  levels.push_back({"", nullptr, std::make_unique<CliCommand>()});
   DescribeGlobal(levels[0].options.get(), &global, &version);
   for (const CommandInfo& info : Commands()) {
     auto command = std::make_unique<CliCommand>();
