@@ -30,15 +30,11 @@ namespace {
 
 using oci::NamespaceType;
 
-constexpr NamespaceType kAll[] = {
-    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,    NamespaceType::kNetwork,
-    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup, NamespaceType::kTime};
-
 // The CLONE_NEW* flags of the namespaces in which the container's init is and we are not: setns
 // refuses a user namespace that is ours already.
 StatusOr<int> OtherNamespaces(pid_t init) {
   int flags = 0;
-  for (const NamespaceType type : kAll) {
+  for (const NamespaceType type : oci::kNamespaceTypes) {
     const auto name = oci::NamespaceProcName(type);
     auto own = sys::ReadLink(fmt::format("/proc/self/ns/{}", name));
     auto theirs = sys::ReadLink(fmt::format("/proc/{}/ns/{}", init, name));
@@ -175,13 +171,12 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
   if (options.process.terminal && options.console_socket.empty())
     return InvalidArgument("a terminal needs a console socket");
-  std::optional<linux_::SeccompFilter> seccomp;
-  if (spec.linux.seccomp.has_value()) {
-    ASSIGN_OR_RETURN(seccomp, linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
-  }
+  ASSIGN_OR_RETURN(const std::optional<linux_::SeccompFilter> seccomp,
+                   linux_::SeccompOf(spec, store.SeccompCache()));
   ASSIGN_OR_RETURN(UniqueFd init, sys::PidfdOpen(record.init_pid));
   // The pidfd holds the process; was it still the container's when we opened it?
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
+  RETURN_IF_ERROR(CheckEnvironment(options.process.env));
   RETURN_IF_ERROR(linux_::CheckLabels(options.process));
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
   ASSIGN_OR_RETURN(UniqueFd proc, linux_::OpenProc());
