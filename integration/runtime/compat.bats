@@ -31,7 +31,7 @@ fails() {
   fails "container box has no cgroup, so there are no statistics of it" "${R[@]}" events --stats box
   fails "container box has no cgroup, so there are no statistics of it" "${R[@]}" events box
   fails "processes: the container has no cgroup" "${R[@]}" ps box
-  fails "linux.resources.memory.limit: the container has no cgroup" "${R[@]}" update --memory 64M box
+  fails "cannot set memory limit: container could not join or create cgroup (linux.resources.memory.limit)" "${R[@]}" update --memory 64M box
   fails "the container has no cgroup, so not all of its processes are known" "${R[@]}" kill --all box TERM
   "${R[@]}" kill --all box KILL
   stopped() { [ "$("${R[@]}" state box | jq -r .status)" = stopped ]; }

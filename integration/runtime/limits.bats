@@ -112,13 +112,20 @@ jq '.process.terminal = false | .root.readonly = false | .process.args = ["sleep
 ./ocirun list -q
 ./ocirun delete -f mine
 ./ocirun list -q
+./ocirun create mine </dev/null >out 2>&1 || { cat out; exit 1; }
+./ocirun exec mine echo in a created one
+./ocirun delete mine
 jq '.linux.resources.pids.limit = 5' config.json >c && mv c config.json
+./ocirun run mine || true
+jq 'del(.linux.resources.pids) | .linux.cgroupsPath = "/of-mine"' config.json >c && mv c config.json
 ./ocirun run mine
 END
   run setpriv --reuid=nobody --regid=nogroup --clear-groups bash "$FILE_DIR/mine/script" "$FILE_DIR/mine"
   [ "${lines[0]}" = 0 ]
   [ "${lines[1]}" = mine ]
-  [[ ${lines[2]} == *"linux.resources.pids.limit: the container has no cgroup, since this user may not make one"* ]]
+  [ "${lines[2]}" = "in a created one" ]
+  [[ ${lines[3]} == *"cannot set pids limit: container could not join or create cgroup (linux.resources.pids.limit, since this user may not make one)" ]]
+  [[ ${lines[4]} == *"unable to apply cgroup configuration: "*"permission denied" ]]
   [ "$status" -eq 1 ]
 }
 

@@ -61,7 +61,7 @@ class NoManager : public Manager {
   Status Create() override { return OkStatus(); }
   Status Set(const oci::Resources& resources) override {
     const std::string_view asked = AskedFor(resources);
-    return asked.empty() ? OkStatus() : Refuse(fmt::format("linux.resources.{}", asked));
+    return asked.empty() ? OkStatus() : RefuseLimit(asked);
   }
   Status Update(const oci::Resources& resources, const Tell&) override { return Set(resources); }
   Status Delegate(uid_t) override { return OkStatus(); }
@@ -79,6 +79,12 @@ class NoManager : public Manager {
   [[nodiscard]] std::map<std::string, std::string> View() const override { return {}; }
 
  protected:
+  // In runc's words.
+  [[nodiscard]] virtual Status RefuseLimit(std::string_view name) const {
+    return FailedPrecondition(
+        "cannot set {} limit: container could not join or create cgroup (linux.resources.{}{})",
+        name.substr(0, name.find('.')), name, why_);
+  }
   [[nodiscard]] Status Refuse(std::string_view what) const {
     return FailedPrecondition("{}: the container has no cgroup{}", what, why_);
   }
@@ -94,6 +100,11 @@ class DisabledManager : public NoManager {
   Status Set(const oci::Resources& resources) override {
     if (DeniesCertainDevices(resources)) return Refuse("linux.resources.devices");
     return NoManager::Set(resources);
+  }
+
+ protected:
+  [[nodiscard]] Status RefuseLimit(std::string_view name) const override {
+    return Refuse(fmt::format("linux.resources.{}", name));
   }
 };
 

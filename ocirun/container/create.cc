@@ -76,6 +76,13 @@ Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Record* r
   return store.SaveHalf(*record);
 }
 
+// In runc's words.
+void WarnOfStrays() {
+  Warn(
+      "Creating a container with no cgroup and no private pid namespace. Such configuration is "
+      "strongly discouraged (as it is impossible to properly kill all container's processes)");
+}
+
 StatusOr<std::unique_ptr<cgroup::Manager>> NewManager(const oci::Spec& spec,
                                                       const CreateOptions& options) {
   switch (options.cgroup_driver) {
@@ -86,9 +93,11 @@ StatusOr<std::unique_ptr<cgroup::Manager>> NewManager(const oci::Spec& spec,
     case cgroup::Driver::kCgroupfs:
       break;
   }
+  // A cgroup that is asked for by its path is made, or nothing is.
+  const bool may_skip = options.tolerate_cgroups && spec.linux.cgroups_path.empty();
   return cgroup::NewHostManager(
       spec.linux.cgroups_path, options.id,
-      options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden : cgroup::Tolerance::kNone);
+      may_skip ? cgroup::Tolerance::kSkipForbidden : cgroup::Tolerance::kNone);
 }
 
 }  // namespace
@@ -102,7 +111,8 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const Store& store, const
   // Where systemd makes them, only it can say which.
   const bool systemd = options.cgroup_driver == cgroup::Driver::kSystemd;
   if (!systemd) RETURN_IF_ERROR(NoteCgroups(store, *manager, record));
-  RETURN_IF_ERROR(manager->Create());
+  RETURN_IF_ERROR(Annotate(manager->Create(), "unable to apply cgroup configuration"));
+  if (manager->View().empty() && !spec.linux.Makes(NamespaceType::kPid)) WarnOfStrays();
   Status set = systemd ? NoteCgroups(store, *manager, record) : OkStatus();
   if (set.ok()) set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
