@@ -27,6 +27,11 @@ auto RetryEintr(F call) {
   return result;
 }
 
+// Whether `err` may mean that there is no such call: ENOSYS of a kernel that is older than it,
+// EPERM of a seccomp profile that is (Docker's before 20.10, containerd's before 1.5). Where it
+// means what it says, an older call that does the same says it again.
+inline bool MayBeMissing(int err) { return err == ENOSYS || err == EPERM; }
+
 // open(2) / openat(2); O_CLOEXEC is added.
 StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
 StatusOr<UniqueFd> OpenAt(const UniqueFd& dir, const std::string& path, int flags, mode_t mode = 0);

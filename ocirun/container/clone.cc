@@ -101,7 +101,7 @@ Status EnterWithUserNamespace(const std::vector<JoinedNamespace>& joined,
 Status CloneSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
                     const UniqueFd& runtime, pid_t* pid) {
   RETURN_IF_ERROR(enter(runtime));
-  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
+  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT));
   if (*pid == 0) return OkStatus();
   return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
 }

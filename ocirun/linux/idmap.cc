@@ -53,7 +53,7 @@ Status WriteMap(pid_t pid, const std::string& file, const std::string& mapper,
 // A user namespace with these maps and nobody in it: a child makes it and is ended.
 StatusOr<UniqueFd> NewUserNamespace(const std::vector<oci::IdMapping>& uids,
                                     const std::vector<oci::IdMapping>& gids) {
-  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(CLONE_NEWUSER, nullptr));
+  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(CLONE_NEWUSER));
   if (pid == 0)
     for (;;) ::pause();
   const sys::ChildGuard guard(pid);

@@ -63,7 +63,7 @@ Status Execute(const Program& program, UniqueFd* report) {
 
 StatusOr<pid_t> Spawn(const Program& program) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t pid, program.clone ? program.clone() : sys::Clone(0, nullptr));
+  ASSIGN_OR_RETURN(const pid_t pid, program.clone ? program.clone() : sys::Clone(0));
   if (pid == 0) {
     const Status failed = Execute(program, &sockets.second);
     IgnoreError(sys::Send(sockets.second, StatusText(failed)),

@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Kernels that lack a system call, with ENOSYS, and seccomp profiles that are older than it, as
+# around this runtime in another container, with EPERM: each has another way.
+load ../lib/runtime
+
+setup_file() {
+  runtime_setup_file
+  chmod 755 "$FILE_DIR"
+  mkdir -p "$FILE_DIR/source/sub"
+  echo owned >"$FILE_DIR/source/file"
+}
+
+setup() {
+  runtime_setup
+  edit_config . '.process.args = ["sleep", "1000"] | .linux.cgroupsPath = "/ocirun-old/box"
+    | .mounts += [{destination: "/m/made", type: "bind", source: $s, options: ["rbind", "ro", "nosuid"]}]' --arg s "$FILE_DIR/source"
+}
+
+user_namespace() {
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}]
+    | .linux.gidMappings = .linux.uidMappings'
+}
+
+state_is() { [ "$("${R[@]}" state box | jq -r .status)" = "$1" ]; }
+
+# What a process in the container sees, which must not depend on the kernel: who and where it is, what
+# is hidden from it, what it has open, and its place in each namespace and cgroup.
+LOOK='id -u; cat /m/made/file; touch /m/made/x 2>&1; cat /proc/keys | wc -c; touch /proc/sys/kernel/x 2>&1
+  ls /proc/self/fd | xargs; grep -c . /proc/self/mountinfo; cut -d: -f2- /proc/self/cgroup; hostname
+  for n in mnt net pid ipc uts cgroup; do [ "$(readlink /proc/1/ns/$n)" = "$(readlink /proc/self/ns/$n)" ] && echo same $n; done'
+
+# lives: a whole life by a runtime that is denied $DENIED.
+lives() {
+  local old=("$OCIRUN_TEST_BIN/deny" "${DENIED[@]}" -- "${R[@]}") seen
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  seen=$("${R[@]}" exec box sh -c "$LOOK")
+  "${R[@]}" delete -f box
+  "${old[@]}" run -d box >/dev/null 2>"$FILE_DIR/error" 3>&- || { cat "$FILE_DIR/error"; return 1; }
+  [ "$("${R[@]}" exec box sh -c "$LOOK")" = "$seen" ]
+  run "${old[@]}" exec box sh -c "$LOOK"
+  [ "$status" -eq 0 ] && [ "$output" = "$seen" ] || { diff <(echo "$output") <(echo "$seen"); return 1; }
+  "${old[@]}" pause box && state_is paused
+  "${old[@]}" resume box && state_is running
+  run "${old[@]}" delete box
+  [ "$status" -eq 1 ] && [[ $output == *"is not stopped"* ]]
+  "${old[@]}" kill box KILL
+  eventually state_is stopped
+  run "${old[@]}" kill box TERM
+  [ "$status" -eq 1 ] && [[ $output == *"container not running"* ]]
+  "${old[@]}" delete box
+  "${old[@]}" run -d box >/dev/null 2>&1 3>&-
+  "${old[@]}" delete -f box
+  [ -z "$(find /sys/fs/cgroup -path '*/ocirun-old/box')" ]
+}
+
+# lacks CALL...: lives without them, whichever way they are refused; ENOSYS is 38, EPERM 1.
+lacks() {
+  local errno
+  for errno in 38 1; do
+    DENIED=("${@/%/=$errno}")
+    lives || { echo "without ${DENIED[*]}"; return 1; }
+  done
+}
+
+@test "without clone3" {
+  lacks clone3
+  user_namespace
+  lacks clone3
+}
