@@ -4,7 +4,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <climits>
 
@@ -42,21 +41,6 @@ StatusOr<UniqueFd> Duplicate(const UniqueFd& fd) {
   const int copy = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return SysError(errno, "fcntl F_DUPFD_CLOEXEC");
   return UniqueFd(copy);
-}
-
-Status CloseAllBut(std::vector<int> keep) {
-  std::sort(keep.begin(), keep.end());
-  unsigned first = 0;
-  const auto close = [](unsigned from, unsigned to) {
-    return from > to || ::syscall(SYS_close_range, from, to, 0) == 0;
-  };
-  for (const int fd : keep) {
-    if (fd < 0) continue;
-    const auto kept = static_cast<unsigned>(fd);
-    if (kept > first && !close(first, kept - 1)) return SysError(errno, "close_range");
-    first = kept + 1;
-  }
-  return close(first, ~0u) ? OkStatus() : SysError(errno, "close_range");
 }
 
 Status WriteAll(const UniqueFd& fd, std::string_view data) {

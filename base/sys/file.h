@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -40,9 +39,6 @@ StatusOr<UniqueFd> OpenAt(const UniqueFd& dir, const std::string& path, int flag
 StatusOr<UniqueFd> OpenAt2(const UniqueFd& dir, const std::string& path, uint64_t flags,
                            uint64_t resolve, mode_t mode = 0);
 StatusOr<UniqueFd> Duplicate(const UniqueFd& fd);  // F_DUPFD_CLOEXEC
-
-// Closes every descriptor of this process that is not in `keep`, whoever opened it: close_range(2).
-Status CloseAllBut(std::vector<int> keep);
 
 // Both move all bytes, or fail.
 Status WriteAll(const UniqueFd& fd, std::string_view data);

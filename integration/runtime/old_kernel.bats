@@ -68,3 +68,12 @@ lacks() {
   user_namespace
   lacks clone3
 }
+
+@test "without close_range nothing of the caller's stays open" {
+  lacks close_range
+  edit_config . '.process.args = ["sh", "-c", "ls /proc/self/fd | xargs"]'
+  run "$OCIRUN_TEST_BIN/deny" close_range=38 -- "${R[@]}" run box 7</etc/passwd 900</etc/passwd
+  [ "$status" -eq 0 ] && [ "$output" = "0 1 2 3" ]
+  run "$OCIRUN_TEST_BIN/deny" close_range=38 -- "${R[@]}" run --preserve-fds 1 box 3</etc/passwd 7</etc/passwd
+  [ "$status" -eq 0 ] && [ "$output" = "0 1 2 3 4" ]
+}

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/open_fds.h"
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
 #include "ocirun/cgroup/manager.h"
@@ -78,7 +79,7 @@ Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
                            c->parent.get(), c->console.get(), answer.get()};
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
-  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
+  RETURN_IF_ERROR(CloseAllBut(std::move(keep)));
   // In runc's words, as init's.
   Debug("nsexec container setup: entering the container");
   // Before it is not dumpable: the files of such a process belong to the host's root.
