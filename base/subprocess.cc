@@ -2,7 +2,6 @@
 #include "base/subprocess.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/process_handle.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 
@@ -94,18 +94,17 @@ int Remaining(std::optional<Clock::time_point> deadline) {
 }
 
 // Feeds and reads the child until it has ended. False when the deadline came first.
-bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const UniqueFd& child,
+bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const ProcessHandle& child,
           std::optional<Clock::time_point> deadline, CommandResult* result) {
   std::string_view left = command.input;
   ::fcntl(in->write.get(), F_SETFL, O_NONBLOCK);
   if (left.empty()) in->write.Reset();
   for (;;) {
-    pollfd fds[] = {{child.get(), POLLIN, 0},
-                    {out->read.get(), POLLIN, 0},
-                    {err->read.get(), POLLIN, 0},
-                    {in->write.get(), POLLOUT, 0}};
-    const int ready = sys::RetryEintr([&] { return ::poll(fds, 4, Remaining(deadline)); });
-    if (ready == 0) return false;
+    std::vector<pollfd> fds = {{},
+                               {out->read.get(), POLLIN, 0},
+                               {err->read.get(), POLLIN, 0},
+                               {in->write.get(), POLLOUT, 0}};
+    if (child.Poll(&fds, Remaining(deadline)) == 0) return false;
     if (fds[1].revents != 0 && !Drain(out->read, command.max_output, &result->output))
       out->read.Reset();
     if (fds[2].revents != 0 && !Drain(err->read, command.max_output, &result->error_output))
@@ -151,7 +150,7 @@ StatusOr<CommandResult> RunCommand(const Command& command) {
   in.read.Reset();
   out.write.Reset();
   err.write.Reset();
-  ASSIGN_OR_RETURN(const UniqueFd child, sys::PidfdOpen(pid));
+  ASSIGN_OR_RETURN(const ProcessHandle child, ProcessHandle::OfChild(pid));
   CommandResult result;
   if (!Talk(command, &in, &out, &err, child, deadline, &result))
     return Error(StatusCode::kDeadlineExceeded, "{} did not end in {} ms{}", command.path,

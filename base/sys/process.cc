@@ -51,6 +51,12 @@ StatusOr<UniqueFd> PidfdOpen(pid_t pid) {
   return UniqueFd(static_cast<int>(fd));
 }
 
+Status PidfdSendSignal(const UniqueFd& pidfd, int signal) {
+  if (::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) < 0)
+    return SysError(errno, "pidfd_send_signal");
+  return OkStatus();
+}
+
 StatusOr<int> WaitPid(pid_t pid) {
   int status = 0;
   const pid_t got = RetryEintr([&] { return ::waitpid(pid, &status, 0); });

@@ -19,6 +19,7 @@ namespace ocirun::sys {
 StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup = UniqueFd());
 
 StatusOr<UniqueFd> PidfdOpen(pid_t pid);
+Status PidfdSendSignal(const UniqueFd& pidfd, int signal);
 // waitid(2) for one child; the raw status as of waitpid(2).
 StatusOr<int> WaitPid(pid_t pid);
 // 0..255 as a shell shows it: the exit code, or 128 + signal.

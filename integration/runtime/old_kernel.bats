@@ -77,3 +77,20 @@ lacks() {
   run "$OCIRUN_TEST_BIN/deny" close_range=38 -- "${R[@]}" run --preserve-fds 1 box 3</etc/passwd 7</etc/passwd
   [ "$status" -eq 0 ] && [ "$output" = "0 1 2 3 4" ]
 }
+
+@test "without pidfds" {
+  lacks pidfd_open
+  lacks pidfd_send_signal
+  lacks pidfd_open pidfd_send_signal
+  user_namespace
+  lacks pidfd_open
+}
+
+@test "a pidfd that is asked for is an error without them" {
+  python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); s.accept()' "$FILE_DIR/pidfd.sock" 3>&- &
+  listener=$!
+  eventually test -S "$FILE_DIR/pidfd.sock"
+  run "$OCIRUN_TEST_BIN/deny" pidfd_open=38 -- "${R[@]}" run -d --pidfd-socket "$FILE_DIR/pidfd.sock" box
+  wait "$listener"
+  [ "$status" -eq 1 ] && [[ $output == *"--pidfd-socket (needs Linux 5.3)"* ]]
+}

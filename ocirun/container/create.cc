@@ -275,8 +275,9 @@ namespace {
 
 Status SendPidfd(const std::string& socket, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd receiver, sys::ConnectUnix(socket, SOCK_STREAM));
-  ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::PidfdOpen(pid));
-  return Annotate(sys::SendFd(receiver, pidfd, "pidfd"), "--pidfd-socket");
+  const auto pidfd = sys::PidfdOpen(pid);
+  if (!pidfd.ok()) return Annotate(pidfd.status(), "--pidfd-socket (needs Linux 5.3)");
+  return Annotate(sys::SendFd(receiver, *pidfd, "pidfd"), "--pidfd-socket");
 }
 
 }  // namespace
