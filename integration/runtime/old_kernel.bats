@@ -94,3 +94,23 @@ lacks() {
   wait "$listener"
   [ "$status" -eq 1 ] && [[ $output == *"--pidfd-socket (needs Linux 5.3)"* ]]
 }
+
+@test "without execveat the runtime still has no program that a container can write to" {
+  lacks execveat
+  grep -q __asan_init "$OCIRUN" && skip "what is run again is the sanitizer's program"
+  cp "$OCIRUN" "$FILE_DIR/ocirun"
+  # On a read-only mount, and without attributes of mounts as a sealed copy.
+  for denied in execveat=38 execveat=1 "execveat=38 mount_setattr=38"; do
+    # shellcheck disable=SC2086
+    "$OCIRUN_TEST_BIN/deny" $denied -- "$FILE_DIR/ocirun" --root "$FILE_DIR/state" run box >/dev/null 2>&1 3>&- &
+    runtime=$!
+    eventually state_is running 2>/dev/null
+    exec 8<"/proc/$runtime/exe"
+    "${R[@]}" kill box KILL
+    wait "$runtime" || true
+    # While it runs nobody can write to it anyway.
+    run sh -c "echo x >>/proc/self/fd/8"
+    exec 8<&-
+    [ "$status" -ne 0 ] && [[ $output == *"Read-only file system"* || $output == *"I/O error"* ]] && cmp "$OCIRUN" "$FILE_DIR/ocirun"
+  done
+}
