@@ -95,6 +95,20 @@ lacks() {
   [ "$status" -eq 1 ] && [[ $output == *"--pidfd-socket (needs Linux 5.3)"* ]]
 }
 
+@test "without pidfds a hook is still waited for, and has its time" {
+  edit_config . '.process.args = ["true"] | .hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "cat >/dev/null; sleep 0.2; echo ran >$FILE"], env: ["PATH=/bin", "FILE=\($f)"], timeout: 10}]' --arg f "$FILE_DIR/ran"
+  for denied in pidfd_open clone3; do
+    for errno in 38 1; do
+      rm -f "$FILE_DIR/ran"
+      "$OCIRUN_TEST_BIN/deny" $denied=$errno -- "${R[@]}" run box
+      [ "$(cat "$FILE_DIR/ran")" = ran ]
+    done
+  done
+  edit_config . '.hooks.createRuntime[0] |= (.args[2] = "echo slow; sleep 100" | .timeout = 1)'
+  run "$OCIRUN_TEST_BIN/deny" pidfd_open=38 -- "${R[@]}" run box
+  [ "$status" -eq 1 ] && [[ $output == *"did not end in 1000 ms: slow"* ]]
+}
+
 @test "without execveat the runtime still has no program that a container can write to" {
   lacks execveat
   grep -q __asan_init "$OCIRUN" && skip "what is run again is the sanitizer's program"
