@@ -114,4 +114,11 @@ StatusOr<std::string> ReadLink(const std::string& path) {
   return std::string(buffer.data(), static_cast<size_t>(n));
 }
 
+StatusOr<std::string> ReadLinkAt(const UniqueFd& dir, const std::string& name) {
+  std::array<char, PATH_MAX> buffer;
+  const ssize_t n = ::readlinkat(dir.get(), name.c_str(), buffer.data(), buffer.size());
+  if (n < 0) return SysError(errno, "readlink", name);
+  return std::string(buffer.data(), static_cast<size_t>(n));
+}
+
 }  // namespace ocirun::sys

@@ -53,5 +53,7 @@ Status Fsync(const UniqueFd& fd);
 StatusOr<struct stat> Stat(const UniqueFd& fd);
 StatusOr<struct stat> StatPath(const std::string& path);  // follows links
 StatusOr<std::string> ReadLink(const std::string& path);
+// readlinkat(2); an empty name is the link that `dir` (O_PATH | O_NOFOLLOW) refers to.
+StatusOr<std::string> ReadLinkAt(const UniqueFd& dir, const std::string& name);
 
 }  // namespace ocirun::sys

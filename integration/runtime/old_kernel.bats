@@ -128,3 +128,34 @@ lacks() {
     [ "$status" -ne 0 ] && [[ $output == *"Read-only file system"* || $output == *"I/O error"* ]] && cmp "$OCIRUN" "$FILE_DIR/ocirun"
   done
 }
+
+@test "without openat2" {
+  lacks openat2
+  user_namespace
+  lacks openat2
+}
+
+@test "without openat2 what is asked of a path holds, too" {
+  edit_config . '.linux.sysctl = {"kernel.msgmax": "7", "net.ipv4.ip_forward": "1"} | .process.terminal = false
+    | .process.args = ["sh", "-c", "cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_forward; ls -d /far/away"]
+    | .mounts += [{destination: "/dangling/away", type: "tmpfs", source: "tmpfs"}] | .process.cwd = "/new/cwd"'
+  ln -s /../../far rootfs/dangling
+  run "$OCIRUN_TEST_BIN/deny" openat2=38 -- "${R[@]}" run box
+  [ "$status" -eq 0 ] && [ "$(echo $output)" = "7 1 /far/away" ]
+  for place in proc sys dev; do
+    mv "rootfs/$place" rootfs/real && mkdir rootfs/bad && ln -s /bad "rootfs/$place"
+    run "$OCIRUN_TEST_BIN/deny" openat2=38 -- "${R[@]}" run box
+    rm "rootfs/$place" && mv rootfs/real "rootfs/$place" && rm -r rootfs/bad
+    [ "$status" -eq 1 ] && [[ $output == *"must be mounted on ordinary directory"* || $output == *"must not be a symbolic link"* ]]
+  done
+  rm -r rootfs/dangling rootfs/far rootfs/new
+}
+
+@test "all of them together" {
+  lacks clone3 close_range pidfd_open pidfd_send_signal execveat openat2
+  user_namespace
+  lacks clone3 close_range pidfd_open pidfd_send_signal execveat openat2
+  # Where statx tells no mounts, /proc/self/fdinfo does.
+  DENIED=(openat2=38 close_range=38 statx=38)
+  lives
+}

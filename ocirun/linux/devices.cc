@@ -123,7 +123,7 @@ std::vector<std::string> DevicePaths(const oci::Spec& spec) {
 Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
   if (DevIsBound(spec)) return OkStatus();
   // /dev as a link would have the nodes made wherever it points (inside the root, but still).
-  auto dev = sys::OpenAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  auto dev = OpenBelow(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   if (!dev.ok() && ErrnoOf(dev.status()) == ELOOP)
     return InvalidArgument("/dev of the image must not be a symbolic link");
   const mode_t old_umask = ::umask(0);

@@ -130,8 +130,8 @@ StatusOr<UniqueFd> FolderTarget(const UniqueFd& root, const oci::Mount& mount) {
   if (mount.type != "proc" && mount.type != "sysfs")
     return MakeDirsInRoot(root, mount.destination, 0755);
   IgnoreError(MakeDirsInRoot(root, mount.destination, 0755).status(), "the next call reports it");
-  auto target = sys::OpenAt2(root, mount.destination, O_PATH | O_DIRECTORY,
-                             RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  auto target = OpenBelow(root, mount.destination, O_PATH | O_DIRECTORY,
+                          RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   const int err = ErrnoOf(target.status());
   if (err == ELOOP || err == ENOTDIR)
     return InvalidArgument("filesystem {:?} must be mounted on ordinary directory, and {} is none",
