@@ -151,10 +151,67 @@ lacks() {
   rm -r rootfs/dangling rootfs/far rootfs/new
 }
 
-@test "all of them together" {
-  lacks clone3 close_range pidfd_open pidfd_send_signal execveat openat2
+MOUNT_CALLS="fsopen fsconfig fsmount open_tree move_mount"
+
+@test "without the mount calls of 5.2, and without mount_setattr" {
+  mkdir -p rootfs/m/sync # there from the first start on: a tmpfs has its mode
+  edit_config . '.mounts += [
+    {destination: "/m/file", type: "bind", source: ($s + "/file"), options: ["bind", "noexec"]},
+    {destination: "/m/sync", type: "tmpfs", source: "tmpfs", options: ["nodev", "size=64k", "sync"]},
+    {destination: "/etc", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup", "ro"]}]
+    | .root.readonly = true | .linux.rootfsPropagation = "rslave"' --arg s "$FILE_DIR/source"
+  LOOK+='
+    cut -d" " -f4-6 /proc/self/mountinfo; cat /proc/mounts; ls /etc; cat /m/file; touch /etc/x 2>&1; touch /x 2>&1; df /m/sync; ls -l /dev'
+  # shellcheck disable=SC2086
+  lacks $MOUNT_CALLS
+  # shellcheck disable=SC2086
+  lacks $MOUNT_CALLS mount_setattr
   user_namespace
-  lacks clone3 close_range pidfd_open pidfd_send_signal execveat openat2
+  # shellcheck disable=SC2086
+  lacks $MOUNT_CALLS mount_setattr
+}
+
+# refused TEXT: a start without the mount calls of 5.2 says so in one line.
+refused() {
+  # shellcheck disable=SC2086
+  run "$OCIRUN_TEST_BIN/deny" ${MOUNT_CALLS// /=38 }=38 mount_setattr=38 -- "${R[@]}" run box
+  [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"$1"* ]] || { echo "$output"; return 1; }
+}
+
+@test "what has no old way is named with the kernel that it needs" {
+  cp config.json plain.json
+  edit_config . '.mounts[-1].options = ["bind", "rro"]'
+  refused "recursive mount options need a newer kernel (mount_setattr, Linux 5.12)"
+  edit_config . '.mounts[-1] |= (.options = ["bind"] | .uidMappings = [{containerID: 0, hostID: 3000, size: 1}] | .gidMappings = .uidMappings)'
+  refused "an idmapped mount needs Linux 5.12"
+  cp plain.json config.json
+  edit_config . '.linux.namespaces |= map(select(.type != "mount")) | del(.linux.maskedPaths, .linux.readonlyPaths)'
+  refused "a container needs Linux 5.2"
+  ! grep -q "$FILE_DIR/bundle" /proc/self/mountinfo
+  cp plain.json config.json
+  "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  echo '[{"destination": "/late", "type": "tmpfs", "source": "tmpfs"}]' >add.json
+  run "$OCIRUN_TEST_BIN/deny" open_tree=38 -- "${R[@]}" mounts add box add.json
+  [ "$status" -eq 1 ] && [[ $output == *"to add mounts to a running container needs Linux 5.2"* ]] || { echo "$output"; return 1; }
+}
+
+@test "a terminal and devices of the host without the mount calls of 5.2" {
+  edit_config . '.process.terminal = true | .process.args = ["sh", "-c", "stat -c %t /dev/console; tty; stat -c %t:%T /dev/null"]'
+  # shellcheck disable=SC2086
+  run script -qec "$(printf '%q ' "$OCIRUN_TEST_BIN/deny" ${MOUNT_CALLS// /=38 }=38 mount_setattr=38 -- "${R[@]}" run box)" /dev/null
+  [[ $output == *88*/dev/pts/0*1:3* ]]
+  edit_config . '.process.terminal = false | .process.args = ["sh", "-c", "for d in null zero full random urandom tty; do stat -c %t:%T /dev/$d; done; echo x >/dev/null && echo written"]'
+  # shellcheck disable=SC2086
+  run capsh --drop=cap_mknod -- -c '"$@"' - "$OCIRUN_TEST_BIN/deny" ${MOUNT_CALLS// /=38 }=38 mount_setattr=38 -- "${R[@]}" run box
+  [ "$(echo $output)" = "1:3 1:5 1:7 1:8 1:9 5:0 written" ]
+}
+
+@test "all of them together" {
+  # shellcheck disable=SC2086
+  lacks clone3 close_range pidfd_open pidfd_send_signal execveat openat2 $MOUNT_CALLS mount_setattr
+  user_namespace
+  # shellcheck disable=SC2086
+  lacks clone3 close_range pidfd_open pidfd_send_signal execveat openat2 $MOUNT_CALLS mount_setattr
   # Where statx tells no mounts, /proc/self/fdinfo does.
   DENIED=(openat2=38 close_range=38 statx=38)
   lives

@@ -126,8 +126,12 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
 Status CloseTheRestAtExec(const UniqueFd& proc, int first) {
   UniqueFd made;
   return CloseAtExec(first, [&]() -> StatusOr<UniqueFd> {
-    ASSIGN_OR_RETURN(const UniqueFd* usable, linux_::ProcOrNew(proc, &made));
-    return linux_::OpenInProc(*usable, "self/fd", O_RDONLY | O_DIRECTORY);
+    const auto usable = linux_::ProcOrNew(proc, &made);
+    if (usable.ok()) return linux_::OpenInProc(**usable, "self/fd", O_RDONLY | O_DIRECTORY);
+    if (!sys::MayBeMissing(ErrnoOf(usable.status()))) return usable.status();
+    // No procfs can be made that is mounted nowhere (before 5.2). Whatever stands here instead,
+    // what was not ours is closed long ago, and ours are born to close.
+    return sys::Open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
   });
 }
 

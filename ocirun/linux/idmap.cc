@@ -66,9 +66,10 @@ Status SetIdMap(const UniqueFd& tree, IdMapScope scope, const UniqueFd& user_nam
   attr.attr_set = MOUNT_ATTR_IDMAP;
   attr.userns_fd = static_cast<uint64_t>(user_namespace.get());
   const unsigned flags = AT_EMPTY_PATH | (scope == IdMapScope::kTree ? AT_RECURSIVE : 0);
-  if (::syscall(SYS_mount_setattr, tree.get(), "", flags, &attr, sizeof attr) < 0)
-    return SysError(errno, "mount_setattr MOUNT_ATTR_IDMAP");
-  return OkStatus();
+  if (::syscall(SYS_mount_setattr, tree.get(), "", flags, &attr, sizeof attr) == 0)
+    return OkStatus();
+  if (errno == ENOSYS) return Unsupported("an idmapped mount needs Linux 5.12 (mount_setattr)");
+  return SysError(errno, "mount_setattr MOUNT_ATTR_IDMAP");
 }
 
 }  // namespace
