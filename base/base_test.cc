@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/process_handle.h"
 #include "base/random.h"
 #include "base/signal_names.h"
 #include "base/status.h"
@@ -222,6 +223,28 @@ TEST_CASE("a walk without openat2 does not leave the root with a folder that is 
   end = true;
   mover.join();
   CHECK(opened > 0);
+}
+
+TEST_CASE("a process handle is of the process that began then, and tells its end") {
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  const auto start = sys::ProcessStartTime(pid);
+  REQUIRE(start.ok());
+  CHECK(ErrnoOf(ProcessHandle::Open(pid, *start + 1).status()) == ESRCH);
+  const auto handle = ProcessHandle::Open(pid, *start);
+  REQUIRE(handle.ok());
+  std::vector<pollfd> fds(1);
+  CHECK(handle->Poll(&fds, 0) == 0);
+  CHECK_FALSE(handle->HasEnded());
+  CHECK(handle->Signal(SIGKILL).ok());
+  CHECK(handle->Poll(&fds, 10'000) == 1);
+  CHECK(fds[0].revents == POLLIN);
+  CHECK(handle->HasEnded());
+  // It is a zombie still.
+  CHECK(ErrnoOf(ProcessHandle::Open(pid, *start).status()) == ESRCH);
+  CHECK(sys::WaitPid(pid).ok());
+  CHECK_FALSE(handle->Signal(SIGKILL).ok());
 }
 
 TEST_CASE("an atomic write leaves no temporary file") {
