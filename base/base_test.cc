@@ -10,8 +10,10 @@
 #include <optional>
 #include <thread>
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/passwd.h"
 #include "base/path.h"
 #include "base/process_handle.h"
 #include "base/random.h"
@@ -254,6 +256,28 @@ TEST_CASE("an atomic write leaves no temporary file") {
   CHECK(*ReadFile(dir.path + "/f") == "two");
   CHECK_FALSE(WriteFileAtomic(dir.path + "/none/f", "x").ok());
   CHECK(ReadFile(dir.path + "/f", 2).status().code() == StatusCode::kResourceExhausted);
+}
+
+TEST_CASE("a user's line of passwd, and none that only looks like one") {
+  constexpr std::string_view kText =
+      "root:x:0:0:root:/root:/bin/sh\n\nshort:x:7\nweb::33:33::/var/www\nother:x:33:33::/x:/bin/"
+      "sh\n"
+      "+::::::\n1:x:2:3:4:5";
+  CHECK(FindPasswd(kText, 0)->home == "/root");
+  CHECK(FindPasswd(kText, 33)->name == "web");
+  CHECK(FindPasswd(kText, 33)->home == "/var/www");
+  CHECK(FindPasswd(kText, 2)->home == "5");
+  CHECK(!FindPasswd(kText, 7).has_value());
+  CHECK(!FindPasswd("", 0).has_value());
+}
+
+TEST_CASE("base64, and what only looks like it") {
+  CHECK(*DecodeBase64("") == "");
+  CHECK(*DecodeBase64("Zm9vYg==") == "foob");
+  CHECK(*DecodeBase64("Zm9vYmE=") == "fooba");
+  CHECK(*DecodeBase64("+/+/AAD/") == std::string("\xfb\xff\xbf\0\0\xff", 6));
+  for (const char* bad : {"Zg=", "Zg", "====", "Z===", "Zm9v\n", "Zm 9", "Zg==Zg==", "_-__"})
+    CHECK(!DecodeBase64(bad).ok());
 }
 
 TEST_CASE("times are written as Go writes them") {

@@ -87,8 +87,8 @@ void OptionSet::Option(const std::string& names, int* target, const std::string&
 }
 
 void OptionSet::Choice(const std::string& names, std::string* target,
-                       std::vector<const char*> values, const std::string& help) {
-  const auto set = [target, values = std::move(values)](const std::string& value) -> Status {
+                       const std::vector<const char*>& values, const std::string& help) {
+  const auto set = [target, values](const std::string& value) -> Status {
     std::string all;
     for (const char* one : values) {
       if (value == one) {
@@ -100,6 +100,7 @@ void OptionSet::Choice(const std::string& names, std::string* target,
     return InvalidArgument("must be one of {}", all);
   };
   AddSpec(names, "string", set, help, target->empty() ? "" : '"' + *target + '"');
+  specs_.back()->values.assign(values.begin(), values.end());
 }
 
 void OptionSet::List(const std::string& names, std::vector<std::string>* target,

@@ -29,6 +29,7 @@ class OptionSet {
     std::vector<std::string> names;  // long, without dashes; the first is its name
     std::string type;                // the word for its value in --help; empty: a flag
     std::string help, default_text;
+    std::vector<std::string> values;  // all that a choice may be
     SetValue set;
     bool given = false;
     [[nodiscard]] std::string Shown() const;  // "-q, --quiet"
@@ -46,7 +47,7 @@ class OptionSet {
   void Option(const std::string& names, int* target, const std::string& help);
   void Option(const std::string& names, int64_t* target, const std::string& help);
   // One of `values`, which are constants.
-  void Choice(const std::string& names, std::string* target, std::vector<const char*> values,
+  void Choice(const std::string& names, std::string* target, const std::vector<const char*>& values,
               const std::string& help);
   // May be given several times; `check` says what is wrong with a value.
   void List(const std::string& names, std::vector<std::string>* target, const std::string& help,
@@ -57,6 +58,7 @@ class OptionSet {
 
   // Options behind the first word belong to the words: `run IMAGE sh -c ...`.
   void StopAtFirstWord() { stop_at_first_word_ = true; }
+  [[nodiscard]] bool stops_at_first_word() const { return stop_at_first_word_; }
 
   // Reads `arguments`; called once. InvalidArgument: an option that is unknown, lacks its value or
   // refuses it. --help and -h end it where they stand, unless the command has such an option.

@@ -199,5 +199,5 @@ in_user_namespace='.linux.namespaces += [{type: "user"}] | .linux.uidMappings = 
   edit_config . '.linux.resources.memory = {limit: 67108864}'
   nested rw "$in_user_namespace"
   [ "$status" -eq 1 ]
-  [[ $output == *"linux.resources: "* ]]
+  [[ $output == *"linux.resources.memory.limit: "* ]]
 }

@@ -115,7 +115,7 @@ start_sleeper() {
   args /no/such/program
   run "${R[@]}" --log "$FILE_DIR/log.json" --log-format json create box
   [ "$status" -eq 1 ]
-  [[ $output == *'exec: "/no/such/program": no such file or directory'* ]]
+  [[ $output == *'exec: "/no/such/program": stat /no/such/program: no such file or directory'* ]]
   [ "$(tail -1 "$FILE_DIR/log.json" | jq -r .level)" = error ]
   tail -1 "$FILE_DIR/log.json" | jq -r .msg | grep -q 'no such file'
   [ ! -e "$FILE_DIR/state/box" ]
@@ -222,7 +222,8 @@ typed_wrong() {
   typed_wrong '"start" requires exactly 1 argument(s): ocirun start [options] <container-id>' start a b
   typed_wrong 'run: invalid argument "1001" for "--preserve-fds" flag: must be from 0 to 1000' run --preserve-fds 1001 box
   typed_wrong 'invalid argument "xml" for "--log-format" flag: must be one of text, json' --log-format xml list
-  typed_wrong '--root must be an absolute path' --root state list
+  typed_wrong '--root must not be /' --root /a/../.. list
+  typed_wrong '--root must not be empty' --root '' list
   for asked in "" --help help "help exec" "exec --help" "exec -h"; do
     # shellcheck disable=SC2086
     run "$OCIRUN" $asked

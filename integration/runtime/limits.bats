@@ -118,7 +118,7 @@ END
   run setpriv --reuid=nobody --regid=nogroup --clear-groups bash "$FILE_DIR/mine/script" "$FILE_DIR/mine"
   [ "${lines[0]}" = 0 ]
   [ "${lines[1]}" = mine ]
-  [[ ${lines[2]} == *"linux.resources: the container has no cgroup, since this user may not make one"* ]]
+  [[ ${lines[2]} == *"linux.resources.pids.limit: the container has no cgroup, since this user may not make one"* ]]
   [ "$status" -eq 1 ]
 }
 

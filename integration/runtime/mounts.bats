@@ -42,6 +42,14 @@ user_namespace() {
   edit_config . '.mounts[-1].options = ["bind", "idmap"] | .mounts[-1].source = $s' --arg s "$FILE_DIR/plain"
   inside 'stat -c %u:%g /m/file'
   [ "$status" -eq 0 ] && [ "$output" = 1000:2000 ]
+  # As ids of the container, and one that it has not.
+  edit_config . '.mounts[-1].options = ["bind", "idmap=uids=@1000-7-1;gids=@2000-8-1"]'
+  inside 'stat -c %u:%g /m/file'
+  [ "$status" -eq 0 ] && [ "$output" = 7:8 ]
+  edit_config . '.mounts[-1].options = ["bind", "idmap=uids=@1000-65536-1;gids=@2000-8-1"]'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"no mapping of the container's user namespace holds @1000-65536-1" ]]
 }
 
 @test "a source that the container's root can't reach, in a user namespace" {

@@ -92,7 +92,7 @@ lacks() {
   eventually test -S "$FILE_DIR/pidfd.sock"
   run "$OCIRUN_TEST_BIN/deny" pidfd_open=38 -- "${R[@]}" run -d --pidfd-socket "$FILE_DIR/pidfd.sock" box
   wait "$listener"
-  [ "$status" -eq 1 ] && [[ $output == *"--pidfd-socket (needs Linux 5.3)"* ]]
+  [ "$status" -eq 1 ] && [[ $output == *"--pidfd-socket: a pidfd needs Linux 5.3"* ]]
 }
 
 @test "without pidfds a hook is still waited for, and has its time" {

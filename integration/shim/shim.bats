@@ -63,7 +63,7 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
   run call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" ""
   [ "$status" -eq 1 ]
-  [[ $output == *'OCI runtime create failed: '*'create failed: unable to start container process: exec: "/no/such": no such file or directory'* ]]
+  [[ $output == *'OCI runtime create failed: '*'create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory'* ]]
   run call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" "binary:///x"
   [[ $output == "12 "*"only json-file:// and attach:// are supported"* ]]
   edit_config "$BUNDLE" '.process.args = ["true"]'

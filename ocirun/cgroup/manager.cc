@@ -66,7 +66,8 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
   const bool only_v2 = std::all_of(hierarchies.begin(), hierarchies.end(),
                                    [](const Hierarchy& hierarchy) { return hierarchy.v2; });
   if (!places.empty() && only_v2) return NewV2Manager(std::move(places.front()));
-  if (tolerance == Tolerance::kSkipForbidden) return NewNoManager();
+  if (tolerance == Tolerance::kSkipForbidden)
+    return NewNoManager(", since this user may not make one");
   return FailedPrecondition("this host has no cgroups mounted");
 }
 
@@ -150,7 +151,7 @@ StatusOr<std::string> CheckSubCgroup(const std::string& path) {
 namespace {
 
 std::unique_ptr<Manager> ExistingFolders(const std::map<std::string, std::string>& view) {
-  if (view.empty()) return NewNoManager();
+  if (view.empty()) return NewNoManager("");
   if (view.size() == 1 && view.begin()->first.empty())
     return NewV2Manager({view.begin()->second, view.begin()->second, {}, true});
   std::vector<Place> places;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The container's cgroups, behind one interface that is chosen once: cgroup v1 (also hybrid: all
-// controllers on v1) or cgroup v2, with the cgroupfs driver or systemd's.
+// controllers on v1) or cgroup v2, with the cgroupfs driver or systemd's, or none.
 //
 //   Create  makes the folders            Destroy  removes them, with what is below
 //   Set, Update  write the limits        OpenEntry  the way in (entry.h)
@@ -33,6 +33,9 @@ inline constexpr char kUnified[] = "unified";
 
 // Whether this build speaks to systemd (--systemd-cgroup).
 inline constexpr bool kHasSystemdDriver = true;
+
+// Who makes a container's cgroup: the runtime, systemd, nobody.
+enum class Driver { kCgroupfs, kSystemd, kDisabled };
 
 // A scope of systemd's, which has the container's cgroup. Without a name there is none.
 struct SystemdUnit {
@@ -102,6 +105,8 @@ StatusOr<std::map<std::string, std::string>> CallersView();
 // run here.
 StatusOr<std::unique_ptr<Manager>> NewSystemdManager(const oci::Spec& spec, const std::string& id,
                                                      bool user);
+// No cgroup is made or entered, wherever cgroupsPath would have one. A limit is refused by name.
+std::unique_ptr<Manager> NewDisabledManager();
 // For a container that exists: what View() and Unit() told when it was made. Without the unit it is
 // good for everything but Update(), Destroy(), and OpenEntry() by an ordinary user.
 std::unique_ptr<Manager> ExistingManager(const std::map<std::string, std::string>& view,

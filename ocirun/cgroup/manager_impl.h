@@ -63,7 +63,8 @@ std::string BelowMount(const Hierarchy& hierarchy, std::string path);
 std::unique_ptr<Manager> ExistingSystemdManager(const SystemdUnit& unit,
                                                 std::unique_ptr<Manager> folders);
 
-// For a container in no cgroup of its own: everything that needs one is refused by name.
-std::unique_ptr<Manager> NewNoManager();
+// For a container in no cgroup of its own: everything that needs one is refused by name. `why`, a
+// constant, ends the error: ", since ...".
+std::unique_ptr<Manager> NewNoManager(std::string_view why);
 
 }  // namespace ocirun::cgroup

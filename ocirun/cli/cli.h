@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 
 #include "base/option_set.h"
@@ -20,9 +21,11 @@ std::string DefaultRoot();
 struct Global {
   std::string root;
   std::string log, log_format = "text", log_level = "info", rootless = "auto";
+  std::string cgroup_manager;  // empty: nobody said
   bool debug = false, systemd_cgroup = false;
 
   [[nodiscard]] container::Store store() const { return container::Store(root); }
+  [[nodiscard]] cgroup::Driver cgroup_driver() const;
 };
 
 // A command that was asked for, once its options are known.
@@ -41,7 +44,7 @@ using Describer = void(CliCommand* command);
 Describer DescribeCreate, DescribeRun, DescribeStart, DescribeState, DescribeKill, DescribeDelete,
     DescribeExec, DescribeList, DescribePs, DescribeSpec, DescribeUpdate, DescribeEvents,
     DescribeFeatures, DescribePause, DescribeResume, DescribeCheckpoint, DescribeRestore,
-    DescribeMounts;
+    DescribeMounts, DescribeCompletion, DescribeInfo;
 
 constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
 
@@ -53,6 +56,12 @@ struct CommandInfo {
   const char* about;
   Describer* describe;
 };
+
+// All of them, in the order of the help.
+std::span<const CommandInfo> Commands();
+
+// The options that stand before the command.
+void DescribeGlobal(OptionSet* options, Global* global, bool* version);
 
 // The absolute path of a bundle; empty: the current folder.
 StatusOr<std::string> BundleFolder(const std::string& path);

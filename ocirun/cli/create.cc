@@ -24,6 +24,8 @@ void AddCreateFlags(CliCommand* command, CreateFlags* flags) {
   container::CreateOptions* o = &flags->options;
   command->Option("-b,--bundle", &o->bundle,
                   "path to the root of the bundle directory, defaults to the current directory");
+  command->Option("-f,--config", &o->config_file,
+                  "path to the configuration, defaults to config.json in the bundle");
   command->Option("--console-socket", &o->console_socket,
                   "path to an AF_UNIX socket which will receive the console's master");
   command->Option("--pidfd-socket", &o->pidfd_socket,
@@ -65,7 +67,7 @@ StatusOr<container::CreateOptions> Finish(const Global& global, const CliCommand
   flags.options.id = command.container_id();
   flags.options.tolerate_cgroups =
       global.rootless == "true" || (global.rootless == "auto" && !sys::IsHostRoot());
-  flags.options.systemd_cgroup = global.systemd_cgroup;
+  flags.options.cgroup_driver = global.cgroup_driver();
   ASSIGN_OR_RETURN(flags.options.bundle, BundleFolder(flags.options.bundle));
   if (flags.no_pivot) flags.options.root_change = linux_::RootChange::kMove;
   flags.options.new_keyring = !flags.no_new_keyring;
@@ -79,7 +81,7 @@ void DescribeCreate(CliCommand* command) {
   AddCreateFlags(command, flags.get());
   command->run = [flags, command](const Global& global) -> StatusOr<int> {
     ASSIGN_OR_RETURN(const container::CreateOptions options, Finish(global, *command, *flags));
-    ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options.bundle));
+    ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options));
     RETURN_IF_ERROR(container::Create(global.store(), options, std::move(bundle)).status());
     return 0;
   };
@@ -98,7 +100,7 @@ void DescribeRun(CliCommand* command) {
     ASSIGN_OR_RETURN(container::CreateOptions options, Finish(global, *command, *flags));
     const container::Store store = global.store();
     if (flags->detach) {
-      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options.bundle));
+      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options));
       RETURN_IF_ERROR(container::Create(store, options, std::move(bundle)).status());
       const Status started = container::StartAndWaitReady(store, options.id);
       if (!started.ok())

@@ -270,6 +270,8 @@ StatusOr<int> Events(const Global& global, const std::string& id, bool stats,
   ASSIGN_OR_RETURN(const container::Record record, store.Load(id));
   if (store.StatusOf(record) == container::ContainerStatus::kStopped)
     return FailedPrecondition("container with id {} is not running", id);
+  if (record.cgroups.empty())
+    return FailedPrecondition("container {} has no cgroup, so there are no statistics of it", id);
   if (!stats) return Watch(store, record, interval);
   RETURN_IF_ERROR(PrintStatistics(store, record));
   return 0;

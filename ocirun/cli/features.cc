@@ -71,7 +71,8 @@ std::string Features() {
         {"io.ocirun.version", kVersion},
         {"io.ocirun.commit", kCommit}}},
       {"potentiallyUnsafeConfigAnnotations",
-       {"bundle", "org.systemd.property.", "org.criu.config"}}};
+       {"bundle", "org.systemd.property.", "org.criu.config", "run.oci.seccomp_bpf_data",
+        "run.oci.pidfd_receiver"}}};
   return features.dump(4) + "\n";
 }
 

@@ -188,7 +188,7 @@ StatusOr<int> RunAttended(const container::Store& store, container::CreateOption
                           const Attended& how) {
   sigset_t old;
   ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals(&old));
-  ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options.bundle));
+  ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options));
   const std::optional<oci::Process>& process = bundle.spec.process;
   std::optional<Console> console;
   if (process.has_value() && process->terminal && options.console_socket.empty()) {

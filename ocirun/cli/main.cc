@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "base/path.h"
 #include "base/version.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/help.h"
@@ -39,7 +45,10 @@ constexpr CommandInfo kCommands[] = {
     {"mounts", "add|remove <container-id> <file>", 3, 3,
      "add the mounts of a file (a JSON list, as in config.json) to a running container, or remove "
      "them",
-     DescribeMounts}};
+     DescribeMounts},
+    {"completion", "bash|zsh|fish", 1, 1, "write a script that completes this command line",
+     DescribeCompletion},
+    {"info", "", 0, 0, "show what this host offers", DescribeInfo}};
 
 StatusOr<const CommandInfo*> FindCommand(std::string_view name) {
   for (const CommandInfo& info : kCommands) {
@@ -48,32 +57,37 @@ StatusOr<const CommandInfo*> FindCommand(std::string_view name) {
   return InvalidArgument("No help topic for '{}'", name);
 }
 
-void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
-  options->Option(
-      "--root", &global->root,
-      "root directory for storage of container state (this should be located in tmpfs)");
-  options->Option("--log", &global->log, "set the log file to write ocirun logs to");
-  options->Choice("--log-format", &global->log_format, {"text", "json"},
-                  "set the log format ('text' or 'json')");
-  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "error"},
-                  "the least that is logged");
-  options->Flag("--debug", &global->debug, "enable debug logging");
-  options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
-  options->Choice("--rootless", &global->rootless, {"auto", "true", "false"},
-                  "ignore cgroup permission errors");
-  options->Flag("-v,--version", version, "print the version");
-  options->StopAtFirstWord();
-}
-
 LogLevel LevelOf(const Global& global) {
   if (global.debug || global.log_level == "debug") return LogLevel::kDebug;
-  if (global.log_level == "warning") return LogLevel::kWarning;
+  if (global.log_level == "warning" || global.log_level == "warn") return LogLevel::kWarning;
   return global.log_level == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
+// As runc reads it: from the current folder, and cleaned as text.
+StatusOr<std::string> AbsoluteRoot(const std::string& root) {
+  if (root.empty()) return InvalidArgument("--root must not be empty");
+  std::string path = root;
+  if (root[0] != '/') {
+    const std::unique_ptr<char, decltype(&::free)> folder(::getcwd(nullptr, 0), ::free);
+    if (!folder) return SysError(errno, "getcwd");
+    path = fmt::format("{}/{}", folder.get(), root);
+  }
+  std::vector<std::string> kept;
+  for (std::string& part : PathComponents(path)) {
+    if (part != "..") {
+      kept.push_back(std::move(part));
+    } else if (!kept.empty()) {
+      kept.pop_back();
+    }
+  }
+  if (kept.empty()) return InvalidArgument("--root must not be /");
+  return fmt::format("/{}", fmt::join(kept, "/"));
+}
+
 Status CheckGlobal(const Global& global) {
-  if (global.root.empty() || global.root[0] != '/')
-    return InvalidArgument("--root must be an absolute path");
+  const std::string& manager = global.cgroup_manager;
+  if (global.systemd_cgroup && !manager.empty() && manager != "systemd")
+    return InvalidArgument("--systemd-cgroup contradicts --cgroup-manager {}", manager);
   return OkStatus();
 }
 
@@ -97,7 +111,7 @@ Status ShowHelp(const OptionSet& global, const std::vector<std::string>& topic) 
   return Print(CommandHelp(*info, command));
 }
 
-StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
+StatusOr<int> RunCliCommand(const CommandInfo& info, Global global,
                             const std::vector<std::string>& arguments, char** argv) {
   CliCommand command;
   info.describe(&command);
@@ -109,6 +123,7 @@ StatusOr<int> RunCliCommand(const CommandInfo& info, const Global& global,
   }
   RETURN_IF_ERROR(CheckWords(info, command));
   RETURN_IF_ERROR(CheckGlobal(global));
+  ASSIGN_OR_RETURN(global.root, AbsoluteRoot(global.root));
   // Processes of these commands are seen from inside the container.
   const std::string_view name = info.name;
   if (name == "create" || name == "run" || name == "exec")
@@ -140,7 +155,7 @@ StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv)
     return 0;
   }
   RETURN_IF_ERROR(
-      OpenLog({.file = global.log,
+      OpenLog({.where = global.log,
                .format = global.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
                .level = LevelOf(global)}));
   ASSIGN_OR_RETURN(const CommandInfo* info, FindCommand(words[0]));
@@ -156,6 +171,36 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
+
+std::span<const CommandInfo> Commands() { return kCommands; }
+
+void DescribeGlobal(OptionSet* options, Global* global, bool* version) {
+  options->Option(
+      "--root", &global->root,
+      "root directory for storage of container state (this should be located in tmpfs)");
+  options->Option("--log", &global->log,
+                  "set the log file to write ocirun logs to, or file:PATH, syslog:NAME, "
+                  "journald:NAME");
+  options->Choice("--log-format", &global->log_format, {"text", "json"},
+                  "set the log format ('text' or 'json')");
+  options->Choice("--log-level", &global->log_level, {"debug", "info", "warning", "warn", "error"},
+                  "the least that is logged");
+  options->Flag("--debug", &global->debug, "enable debug logging");
+  options->Flag("--systemd-cgroup", &global->systemd_cgroup, "enable systemd cgroup support");
+  options->Choice("--cgroup-manager", &global->cgroup_manager, {"cgroupfs", "systemd", "disabled"},
+                  "who makes cgroups ('cgroupfs', 'systemd' or 'disabled': nobody)");
+  options->Choice("--rootless", &global->rootless, {"auto", "true", "false"},
+                  "ignore cgroup permission errors");
+  options->Flag("-v,--version", version, "print the version");
+  options->StopAtFirstWord();
+}
+
+cgroup::Driver Global::cgroup_driver() const {
+  if (cgroup_manager == "disabled") return cgroup::Driver::kDisabled;
+  return systemd_cgroup || cgroup_manager == "systemd" ? cgroup::Driver::kSystemd
+                                                       : cgroup::Driver::kCgroupfs;
+}
+
 }  // namespace ocirun::cli
 
 int main(int argc, char** argv) { return ocirun::cli::Main(argc, argv); }

@@ -36,12 +36,14 @@ void DescribeRestore(CliCommand* command) {
   command->Flag("--no-pivot", &flags->no_pivot, "without effect: criu enters the root its way");
   command->run = [flags, command](const Global& global) -> StatusOr<int> {
     WarnRootless("restore");
+    if (global.cgroup_driver() == cgroup::Driver::kDisabled)
+      return Unsupported("--cgroup-manager disabled: criu makes the cgroups of its image");
     flags->create.id = command->container_id();
-    flags->create.systemd_cgroup = global.systemd_cgroup;
+    flags->create.cgroup_driver = global.cgroup_driver();
     ASSIGN_OR_RETURN(flags->create.bundle, BundleFolder(flags->create.bundle));
     const container::Store store = global.store();
     if (flags->detach) {
-      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create.bundle));
+      ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(flags->create));
       RETURN_IF_ERROR(
           container::Restore(store, flags->create, std::move(bundle), flags->criu).status());
       return 0;

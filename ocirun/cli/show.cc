@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // state, list and ps: what the store and the cgroups know, as runc prints it.
-#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/passwd.h"
 #include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
@@ -22,6 +22,12 @@ namespace {
 using container::ContainerStatus;
 using container::Record;
 
+std::string OwnerName(uid_t uid) {
+  const auto text = ReadFile("/etc/passwd");
+  const auto entry = text.ok() ? FindPasswd(*text, uid) : std::nullopt;
+  return entry.has_value() ? entry->name : fmt::format("#{}", uid);
+}
+
 OrderedJson Describe(const container::Store& store, const Record& record) {
   const ContainerStatus status = store.StatusOf(record);
   OrderedJson json = {{"ociVersion", record.oci_version},
@@ -32,8 +38,7 @@ OrderedJson Describe(const container::Store& store, const Record& record) {
                       {"rootfs", record.rootfs},
                       {"created", FormatRfc3339Nano(record.created)}};
   if (!record.annotations.empty()) json["annotations"] = record.annotations;
-  // Numbers only: a static program asks no name service.
-  json["owner"] = record.owner == 0 ? "root" : fmt::format("#{}", record.owner);
+  json["owner"] = OwnerName(record.owner);
   return json;
 }
 

@@ -79,7 +79,13 @@ void MakeRootless(OrderedJson* spec) {
       OrderedJson::array({{{"containerID", 0}, {"hostID", ::getegid()}, {"size", 1}}});
   OrderedJson mounts = OrderedJson::array();
   for (OrderedJson mount : (*spec)["mounts"]) {
-    if (mount["destination"].get<std::string>().rfind("/sys", 0) == 0) continue;
+    if (mount["destination"] == "/sys") {
+      mounts.push_back({{"destination", "/sys"},
+                        {"type", "none"},
+                        {"source", "/sys"},
+                        {"options", {"rbind", "nosuid", "noexec", "nodev", "ro"}}});
+      continue;
+    }
     // Only his own group is mapped.
     OrderedJson options = OrderedJson::array();
     if (mount.contains("options"))
@@ -88,10 +94,6 @@ void MakeRootless(OrderedJson* spec) {
     if (!options.empty()) mount["options"] = options;
     mounts.push_back(mount);
   }
-  mounts.push_back({{"destination", "/sys"},
-                    {"type", "none"},
-                    {"source", "/sys"},
-                    {"options", {"rbind", "nosuid", "noexec", "nodev", "ro"}}});
   (*spec)["mounts"] = mounts;
 }
 

@@ -46,6 +46,7 @@ Status CheckOptions(const CreateOptions& options, const oci::Spec& spec) {
     return InvalidArgument("cannot use console socket if runc will not detach or allocate tty");
   if (::geteuid() != 0 && spec.linux.Find(NamespaceType::kUser) == nullptr)
     return InvalidArgument("linux.namespaces: rootless container requires user namespaces");
+  RETURN_IF_ERROR(CheckEnvironment(spec.process->env));
   RETURN_IF_ERROR(linux_::CheckLabels(*spec.process));
   return linux_::CheckSysctls(spec);
 }
@@ -69,14 +70,25 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
   return std::nullopt;
 }
 
-}  // namespace
-
-namespace {
-
 Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Record* record) {
   record->cgroups = manager.View();
   record->unit = manager.Unit();
   return store.SaveHalf(*record);
+}
+
+StatusOr<std::unique_ptr<cgroup::Manager>> NewManager(const oci::Spec& spec,
+                                                      const CreateOptions& options) {
+  switch (options.cgroup_driver) {
+    case cgroup::Driver::kDisabled:
+      return cgroup::NewDisabledManager();
+    case cgroup::Driver::kSystemd:
+      return cgroup::NewSystemdManager(spec, options.id, options.tolerate_cgroups);
+    case cgroup::Driver::kCgroupfs:
+      break;
+  }
+  return cgroup::NewHostManager(
+      spec.linux.cgroups_path, options.id,
+      options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden : cgroup::Tolerance::kNone);
 }
 
 }  // namespace
@@ -86,17 +98,12 @@ Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Record* r
 StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const Store& store, const oci::Spec& spec,
                                                        const CreateOptions& options,
                                                        Record* record) {
-  ASSIGN_OR_RETURN(
-      auto manager,
-      options.systemd_cgroup
-          ? cgroup::NewSystemdManager(spec, options.id, options.tolerate_cgroups)
-          : cgroup::NewHostManager(spec.linux.cgroups_path, options.id,
-                                   options.tolerate_cgroups ? cgroup::Tolerance::kSkipForbidden
-                                                            : cgroup::Tolerance::kNone));
+  ASSIGN_OR_RETURN(auto manager, NewManager(spec, options));
   // Where systemd makes them, only it can say which.
-  if (!options.systemd_cgroup) RETURN_IF_ERROR(NoteCgroups(store, *manager, record));
+  const bool systemd = options.cgroup_driver == cgroup::Driver::kSystemd;
+  if (!systemd) RETURN_IF_ERROR(NoteCgroups(store, *manager, record));
   RETURN_IF_ERROR(manager->Create());
-  Status set = options.systemd_cgroup ? NoteCgroups(store, *manager, record) : OkStatus();
+  Status set = systemd ? NoteCgroups(store, *manager, record) : OkStatus();
   if (set.ok()) set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
     set = manager->Delegate(*owner);
@@ -184,10 +191,7 @@ StatusOr<init::InitContext> NewContext(const Store& store, const CreateOptions& 
     context.root_change = linux_::RootChange::kChroot;
   ASSIGN_OR_RETURN(context.joined, OpenNamespaces(spec.linux));
   ASSIGN_OR_RETURN(context.proc, linux_::OpenProc());
-  if (spec.linux.seccomp.has_value()) {
-    ASSIGN_OR_RETURN(context.seccomp,
-                     linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
-  }
+  ASSIGN_OR_RETURN(context.seccomp, linux_::SeccompOf(spec, store.SeccompCache()));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }
@@ -257,10 +261,11 @@ StatusOr<UniqueFd> StartInit(init::InitContext* context, const oci::Spec& spec,
 
 }  // namespace
 
-StatusOr<Bundle> ReadBundle(const std::string& folder) {
-  auto text = ReadFile(folder + "/config.json");
-  if (!text.ok()) return Annotate(text.status(), "bundle");
-  ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, folder));
+StatusOr<Bundle> ReadBundle(const CreateOptions& options) {
+  const std::string& other = options.config_file;
+  auto text = ReadFile(other.empty() ? options.bundle + "/config.json" : other);
+  if (!text.ok()) return Annotate(text.status(), other.empty() ? "bundle" : "--config");
+  ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, options.bundle));
   return Bundle{std::move(*text), std::move(spec)};
 }
 
@@ -276,14 +281,23 @@ namespace {
 Status SendPidfd(const std::string& socket, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd receiver, sys::ConnectUnix(socket, SOCK_STREAM));
   const auto pidfd = sys::PidfdOpen(pid);
-  if (!pidfd.ok()) return Annotate(pidfd.status(), "--pidfd-socket (needs Linux 5.3)");
-  return Annotate(sys::SendFd(receiver, *pidfd, "pidfd"), "--pidfd-socket");
+  if (!pidfd.ok()) return Annotate(pidfd.status(), "a pidfd needs Linux 5.3");
+  return sys::SendFd(receiver, *pidfd, "pidfd");
+}
+
+// crun's: the caller of an engine that has no --pidfd-socket may name one of his own.
+Status SendPidfdToAnnotated(const oci::Spec& spec, pid_t pid) {
+  constexpr char kReceiver[] = "run.oci.pidfd_receiver";
+  const auto receiver = spec.annotations.find(kReceiver);
+  if (receiver == spec.annotations.end()) return OkStatus();
+  return Annotate(SendPidfd(receiver->second, pid), fmt::format("annotations.{}", kReceiver));
 }
 
 }  // namespace
 
 Status HandOver(const Handover& to, pid_t pid) {
-  if (!to.pidfd_socket.empty()) RETURN_IF_ERROR(SendPidfd(to.pidfd_socket, pid));
+  if (!to.pidfd_socket.empty())
+    RETURN_IF_ERROR(Annotate(SendPidfd(to.pidfd_socket, pid), "--pidfd-socket"));
   if (!to.pid_file.empty()) RETURN_IF_ERROR(WriteFileAtomic(to.pid_file, std::to_string(pid)));
   return OkStatus();
 }
@@ -326,6 +340,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
   });
   RETURN_IF_ERROR(store.Save(record));
   RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, record.init_pid));
+  RETURN_IF_ERROR(SendPidfdToAnnotated(spec, record.init_pid));
   RETURN_IF_ERROR(init::SendMessage(*init, init::Message::kGo));
   kill.Release();
   run_poststop.Release();

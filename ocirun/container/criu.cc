@@ -24,6 +24,8 @@ std::string Text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+}  // namespace
+
 StatusOr<std::string> FindCriu() {
   const char* path = std::getenv("PATH");
   const std::string folders = path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +36,8 @@ StatusOr<std::string> FindCriu() {
         "(Debian: apt install criu; https://criu.org/Installation)");
   return found;
 }
+
+namespace {
 
 // What CRIU itself says to `criu check`: for when it gives up before it opens a log.
 std::string CheckCriu() {

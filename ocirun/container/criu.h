@@ -43,6 +43,9 @@ struct Notification {
 };
 using OnNotify = std::function<Status(Notification)>;
 
+// The program, in PATH. FailedPrecondition when it is not installed.
+StatusOr<std::string> FindCriu();
+
 class Criu {
  public:
   // FailedPrecondition when CRIU is not installed.

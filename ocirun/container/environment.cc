@@ -57,6 +57,17 @@ int PassListenFds(oci::Process* process) {
   return count;
 }
 
+Status CheckEnvironment(const std::vector<std::string>& env) {
+  for (const std::string& entry : env) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos)
+      return InvalidArgument("invalid environment variable: missing '=' in {:?}", entry);
+    if (equals == 0)
+      return InvalidArgument("invalid environment variable: name cannot be empty in {:?}", entry);
+  }
+  return OkStatus();
+}
+
 Status CheckPreservedFds(int n) {
   for (int fd = kFirstFd; fd < kFirstFd + n; ++fd)
     if (::fcntl(fd, F_GETFD) < 0)

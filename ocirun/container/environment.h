@@ -18,6 +18,9 @@ namespace ocirun::container {
 // process, 0 without any; the container's process is told of them as its own.
 int PassListenFds(oci::Process* process);
 
+// Every entry must be NAME=VALUE, as runc wants it: of others each program makes something else.
+Status CheckEnvironment(const std::vector<std::string>& env);
+
 // Fails when one of the descriptors 3 .. 3+n-1 is not open: the container would get something else
 // under its number.
 Status CheckPreservedFds(int n);

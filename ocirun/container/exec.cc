@@ -32,15 +32,11 @@ namespace {
 
 using oci::NamespaceType;
 
-constexpr NamespaceType kAll[] = {
-    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,    NamespaceType::kNetwork,
-    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup, NamespaceType::kTime};
-
 // The CLONE_NEW* flags of the namespaces in which the container's init is and we are not: setns
 // refuses a user namespace that is ours already.
 StatusOr<int> OtherNamespaces(pid_t init) {
   int flags = 0;
-  for (const NamespaceType type : kAll) {
+  for (const NamespaceType type : oci::kNamespaceTypes) {
     const auto name = oci::NamespaceProcName(type);
     auto own = sys::ReadLink(fmt::format("/proc/self/ns/{}", name));
     auto theirs = sys::ReadLink(fmt::format("/proc/{}/ns/{}", init, name));
@@ -75,7 +71,7 @@ Status SetOwnOomScoreAdj(const ExecContext& c) {
 // One after the other, on a kernel that can't enter all at once.
 Status EnterThroughProc(const ExecContext& c) {
   std::vector<init::JoinedNamespace> opened;
-  for (const NamespaceType type : kAll) {
+  for (const NamespaceType type : oci::kNamespaceTypes) {
     if ((c.namespaces & static_cast<int>(oci::NamespaceFlag(type))) == 0) continue;
     ASSIGN_OR_RETURN(UniqueFd ns, sys::Open(fmt::format("/proc/{}/ns/{}", c.record.init_pid,
                                                         oci::NamespaceProcName(type)),
@@ -202,14 +198,13 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
   if (options.process.terminal && options.console_socket.empty())
     return InvalidArgument("a terminal needs a console socket");
-  std::optional<linux_::SeccompFilter> seccomp;
-  if (spec.linux.seccomp.has_value()) {
-    ASSIGN_OR_RETURN(seccomp, linux_::CachedSeccomp(*spec.linux.seccomp, store.SeccompCache()));
-  }
+  ASSIGN_OR_RETURN(const std::optional<linux_::SeccompFilter> seccomp,
+                   linux_::SeccompOf(spec, store.SeccompCache()));
   auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
   if (ErrnoOf(init.status()) == ESRCH)
     return FailedPrecondition("cannot exec in a stopped container");
   RETURN_IF_ERROR(init.status());
+  RETURN_IF_ERROR(CheckEnvironment(options.process.env));
   RETURN_IF_ERROR(linux_::CheckLabels(options.process));
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
   ASSIGN_OR_RETURN(UniqueFd proc, linux_::OpenProc());

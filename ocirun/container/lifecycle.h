@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "base/sys/process.h"
+#include "ocirun/cgroup/manager.h"
 #include "ocirun/container/state.h"
 #include "ocirun/linux/root.h"
 
@@ -23,12 +24,13 @@ inline constexpr const char* kNotStarted = "unable to start container process";
 
 struct CreateOptions {
   std::string id, bundle;      // bundle: absolute
+  std::string config_file;     // empty: the bundle's config.json
   std::string console_socket;  // empty: none
   std::string pid_file, pidfd_socket;
   linux_::RootChange root_change = linux_::RootChange::kPivot;
   bool new_keyring = true;
   bool tolerate_cgroups = false;  // go on without the cgroups that the caller may not make
-  bool systemd_cgroup = false;    // have systemd make the cgroup
+  cgroup::Driver cgroup_driver = cgroup::Driver::kCgroupfs;
   int preserve_fds = 0;
 };
 
@@ -37,8 +39,7 @@ struct Bundle {
   std::string text;  // config.json as it stands there
   oci::Spec spec;
 };
-// `folder` is absolute.
-StatusOr<Bundle> ReadBundle(const std::string& folder);
+StatusOr<Bundle> ReadBundle(const CreateOptions& options);
 
 // Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
 // Returns the record; the process is a child of the caller.

@@ -45,10 +45,14 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
   if (scope == KillScope::kAll) {
     // As runc: there is nobody left to be missed.
     if (status == ContainerStatus::kStopped && signal == 0) return OkStatus();
-    return cgroups->KillAll(signal);
+    const bool ends_all = signal == SIGKILL && !record.later.shares_pids;
+    if (record.cgroups.empty() && !ends_all)
+      return FailedPrecondition(
+          "--all: the container has no cgroup, so not all of its processes are known");
+    if (!record.cgroups.empty()) return cgroups->KillAll(signal);
   }
   // With a pid namespace of its own the kernel ends the others when init ends.
-  if (signal == SIGKILL && record.later.shares_pids) {
+  if (signal == SIGKILL && record.later.shares_pids && !record.cgroups.empty()) {
     ASSIGN_OR_RETURN(const std::vector<pid_t> pids, cgroups->Pids());
     if (!pids.empty()) return cgroups->KillAll(SIGKILL);
   }

@@ -21,8 +21,10 @@ Status CheckCreated(ContainerStatus status) {
       return OkStatus();
     case ContainerStatus::kStopped:
       return FailedPrecondition("cannot start a container that has stopped");
-    default:
+    case ContainerStatus::kRunning:
       return FailedPrecondition("cannot start an already running container");
+    default:
+      return FailedPrecondition("cannot start a container in the {} state", StatusName(status));
   }
 }
 

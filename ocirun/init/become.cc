@@ -15,7 +15,10 @@
 #include <climits>
 #include <set>
 
+#include "base/file.h"
 #include "base/open_fds.h"
+#include "base/passwd.h"
+#include "base/path.h"
 #include "base/sys/file.h"
 #include "ocirun/init/sync.h"
 #include "ocirun/linux/capabilities.h"
@@ -72,24 +75,9 @@ Status GiveStandardStreams(const oci::User& user) {
 std::string HomeOf(uid_t uid) {
   auto fd = sys::Open("/etc/passwd", O_RDONLY | O_NONBLOCK);
   if (!fd.ok()) return "/";
-  auto text = sys::ReadAll(*fd, 1 << 20);
-  if (!text.ok()) return "/";
-  const std::string wanted = std::to_string(uid);
-  for (size_t at = 0; at < text->size();) {
-    size_t end = text->find('\n', at);
-    if (end == std::string::npos) end = text->size();
-    std::array<std::string, 7> fields;
-    size_t field = 0;
-    for (size_t i = at; i < end; ++i) {
-      if ((*text)[i] == ':') {
-        if (++field == fields.size()) break;
-      } else {
-        fields[field] += (*text)[i];
-      }
-    }
-    if (field >= 5 && fields[2] == wanted && !fields[5].empty()) return fields[5];
-    at = end + 1;
-  }
+  const auto text = sys::ReadAll(*fd, 1 << 20);
+  const auto entry = text.ok() ? FindPasswd(*text, uid) : std::nullopt;
+  if (entry.has_value() && !entry->home.empty()) return entry->home;
   return "/";
 }
 
@@ -102,7 +90,7 @@ std::vector<std::string> Environment(const oci::Process& process) {
   bool home = false;
   for (auto entry = process.env.rbegin(); entry != process.env.rend(); ++entry) {
     const std::string name = entry->substr(0, entry->find('='));
-    if (entry->find('=') != std::string::npos && !names.insert(name).second) continue;
+    if (!names.insert(name).second) continue;
     const bool is_home = name == "HOME";
     const bool empty = entry->size() <= name.size() + 1;
     home = home || (is_home && !empty);

@@ -38,8 +38,7 @@ Status Failure(const std::string& name, int err) {
   switch (err) {
     case ENOENT:
     case ENOTDIR:
-      return NotFound("exec: {:?}: {}", name,
-                      err == ENOENT ? "no such file or directory" : "not a directory");
+      return NotFound("exec: {:?}: stat {}: {}", name, name, ErrnoText(err));
     case EISDIR:
       return Error(StatusCode::kPermissionDenied, "exec: {:?}: is a directory", name);
     case EACCES:

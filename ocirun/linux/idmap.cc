@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/path.h"
 #include "base/subprocess.h"
@@ -72,6 +74,25 @@ Status SetIdMap(const UniqueFd& tree, IdMapScope scope, const UniqueFd& user_nam
   return SysError(errno, "mount_setattr MOUNT_ATTR_IDMAP");
 }
 
+// Turns ids of the container's user namespace into those of the host.
+Status MakeAbsolute(const std::vector<size_t>& relative,
+                    const std::vector<oci::IdMapping>& container,
+                    std::vector<oci::IdMapping>* mappings) {
+  for (const size_t place : relative) {
+    oci::IdMapping& wanted = (*mappings)[place];
+    const auto holds = [&](const oci::IdMapping& one) {
+      return wanted.host_id >= one.container_id &&
+             uint64_t{wanted.host_id} + wanted.size <= uint64_t{one.container_id} + one.size;
+    };
+    const auto found = std::find_if(container.begin(), container.end(), holds);
+    if (found == container.end())
+      return InvalidArgument("idmap: no mapping of the container's user namespace holds @{}-{}-{}",
+                             wanted.container_id, wanted.host_id, wanted.size);
+    wanted.host_id += found->host_id - found->container_id;
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status WriteIdMaps(pid_t pid, const std::vector<oci::IdMapping>& uids,
@@ -88,8 +109,10 @@ Status WriteIdMaps(pid_t pid, const std::vector<oci::IdMapping>& uids,
 Status MapMount(const UniqueFd& tree, const MountOptions& options, const oci::Linux& config,
                 const UniqueFd& joined) {
   if (options.uid_mappings.empty() && joined.valid()) return SetIdMap(tree, options.id_map, joined);
-  const auto& uids = options.uid_mappings.empty() ? config.uid_mappings : options.uid_mappings;
-  const auto& gids = options.gid_mappings.empty() ? config.gid_mappings : options.gid_mappings;
+  auto uids = options.uid_mappings.empty() ? config.uid_mappings : options.uid_mappings;
+  auto gids = options.gid_mappings.empty() ? config.gid_mappings : options.gid_mappings;
+  RETURN_IF_ERROR(MakeAbsolute(options.relative_uids, config.uid_mappings, &uids));
+  RETURN_IF_ERROR(MakeAbsolute(options.relative_gids, config.gid_mappings, &gids));
   if (uids.empty() || gids.empty())
     return InvalidArgument(
         "an idmapped mount needs mappings of its own or a user namespace with mappings");

@@ -42,6 +42,10 @@ TEST_CASE("idmap options, with the mappings in place and without") {
   CHECK(mapped->uid_mappings[1].host_id == 3000);
   CHECK(mapped->gid_mappings[0].size == 5);
   CHECK(parse("idmap")->id_map == IdMapScope::kMount);
+  const auto relative = parse("idmap=uids=0-1000-10#@11-2-1;gids=@0-0-5");
+  CHECK(relative->relative_uids == std::vector<size_t>{1});
+  CHECK(relative->relative_gids == std::vector<size_t>{0});
+  CHECK(relative->uid_mappings[1].host_id == 2);
   for (const char* bad : {"idmap=uids=0-1000-10", "idmap=uids=0-1;gids=0-0-1", "idmap=x=1"})
     CHECK_FALSE(parse(bad).ok());
   CHECK_FALSE(ParseMountOptions({.type = "tmpfs", .options = {"idmap"}}).ok());

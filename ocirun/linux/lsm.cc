@@ -11,11 +11,6 @@
 namespace ocirun::linux_ {
 namespace {
 
-bool HasAppArmor() {
-  const auto enabled = ReadFile("/sys/module/apparmor/parameters/enabled", 16);
-  return enabled.ok() && !enabled->empty() && (*enabled)[0] == 'Y';
-}
-
 // The module's own folder (Linux 5.8) works beside other modules; the old file belongs to the
 // first.
 Status WriteAttribute(const UniqueFd& proc, const std::string& module, const std::string& file,
@@ -26,6 +21,11 @@ Status WriteAttribute(const UniqueFd& proc, const std::string& module, const std
 }
 
 }  // namespace
+
+bool HasAppArmor() {
+  const auto enabled = ReadFile("/sys/module/apparmor/parameters/enabled", 16);
+  return enabled.ok() && !enabled->empty() && (*enabled)[0] == 'Y';
+}
 
 bool HasSelinux() {
   struct statfs fs;

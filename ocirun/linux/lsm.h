@@ -11,6 +11,9 @@
 
 namespace ocirun::linux_ {
 
+// Whether this host's kernel has AppArmor on.
+bool HasAppArmor();
+
 // Whether this host enforces or at least has SELinux. Where it has not, labels for mounts are left
 // out.
 bool HasSelinux();

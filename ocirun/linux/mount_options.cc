@@ -97,11 +97,17 @@ constexpr std::string_view kSpecial[] = {"bind",         "rbind",        "remoun
 constexpr std::string_view kSuperblockFlags[] = {"sync",       "dirsync", "lazytime",
                                                  "nolazytime", "acl",     "noacl"};
 
-// "0-1000-10#11-2000-1": container id, host id and length of each range.
-Status ParseRanges(std::string_view text, std::vector<oci::IdMapping>* out) {
+// "0-1000-10#@11-2000-1": id in the mounted filesystem, host id and length of each range; after an
+// "@" the second is an id of the container.
+Status ParseRanges(std::string_view text, std::vector<oci::IdMapping>* out,
+                   std::vector<size_t>* relative) {
   while (!text.empty()) {
-    const std::string_view range = text.substr(0, text.find('#'));
+    std::string_view range = text.substr(0, text.find('#'));
     text.remove_prefix(std::min(range.size() + 1, text.size()));
+    if (range.substr(0, 1) == "@") {
+      relative->push_back(out->size());
+      range.remove_prefix(1);
+    }
     oci::IdMapping mapping;
     uint32_t* const fields[] = {&mapping.container_id, &mapping.host_id, &mapping.size};
     const char* at = range.data();
@@ -127,14 +133,16 @@ Status ParseIdMap(std::string_view option, MountOptions* out) {
   if (equals == std::string_view::npos) return OkStatus();
   out->uid_mappings.clear();
   out->gid_mappings.clear();
+  out->relative_uids.clear();
+  out->relative_gids.clear();
   std::string_view rest = option.substr(equals + 1);
   while (!rest.empty()) {
     const std::string_view part = rest.substr(0, rest.find(';'));
     rest.remove_prefix(std::min(part.size() + 1, rest.size()));
     if (part.substr(0, 5) == "uids=") {
-      RETURN_IF_ERROR(ParseRanges(part.substr(5), &out->uid_mappings));
+      RETURN_IF_ERROR(ParseRanges(part.substr(5), &out->uid_mappings, &out->relative_uids));
     } else if (part.substr(0, 5) == "gids=") {
-      RETURN_IF_ERROR(ParseRanges(part.substr(5), &out->gid_mappings));
+      RETURN_IF_ERROR(ParseRanges(part.substr(5), &out->gid_mappings, &out->relative_gids));
     } else {
       return InvalidArgument("mount option {:?}: {:?} is neither uids= nor gids=", option, part);
     }

@@ -25,6 +25,8 @@ struct MountOptions {
   // The mappings are the mount's, or else the container's.
   IdMapScope id_map = IdMapScope::kNone;
   std::vector<oci::IdMapping> uid_mappings, gid_mappings;
+  // Those of them, by their place, whose host ids are ids of the container's user namespace.
+  std::vector<size_t> relative_uids, relative_gids;
   // src-nofollow binds a link itself, copy-symlink makes one that is the same; dest-nofollow mounts
   // on a link itself.
   LinkHandling source_link = LinkHandling::kFollow, target_link = LinkHandling::kFollow;

@@ -15,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/sys/file.h"
 #include "ocirun/log/log.h"
@@ -336,6 +337,34 @@ StatusOr<SeccompFilter> CachedSeccomp(const oci::Seccomp& profile, const std::st
   IgnoreError(MakeDirs(folder, 0700), "without a cache the next start compiles again");
   IgnoreError(WriteFileAtomic(path, DigestOf(filter.bpf) + filter.bpf, 0600),
               "without a cache the next start compiles again");
+  return filter;
+}
+
+namespace {
+
+StatusOr<SeccompFilter> RawFilter(const std::string& base64) {
+  ASSIGN_OR_RETURN(std::string bpf, DecodeBase64(base64));
+  if (bpf.empty() || bpf.size() % sizeof(sock_filter) != 0)
+    return InvalidArgument("{} bytes are no program: an instruction has {}", bpf.size(),
+                           sizeof(sock_filter));
+  const size_t count = bpf.size() / sizeof(sock_filter);
+  if (count > BPF_MAXINSNS)
+    return InvalidArgument("{} instructions, the kernel takes {}", count, BPF_MAXINSNS);
+  return SeccompFilter{std::move(bpf), SECCOMP_FILTER_FLAG_SPEC_ALLOW};
+}
+
+}  // namespace
+
+StatusOr<std::optional<SeccompFilter>> SeccompOf(const oci::Spec& spec, const std::string& folder) {
+  constexpr char kRaw[] = "run.oci.seccomp_bpf_data";
+  std::optional<SeccompFilter> filter;
+  if (const auto raw = spec.annotations.find(kRaw); raw != spec.annotations.end()) {
+    auto read = RawFilter(raw->second);
+    if (!read.ok()) return Annotate(read.status(), fmt::format("annotations.{}", kRaw));
+    filter = std::move(*read);
+  } else if (spec.linux.seccomp.has_value()) {
+    ASSIGN_OR_RETURN(filter, CachedSeccomp(*spec.linux.seccomp, folder));
+  }
   return filter;
 }
 

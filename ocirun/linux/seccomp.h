@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ StatusOr<SeccompFilter> CompileSeccomp(const oci::Seccomp& profile);
 // than starting a container. A cached file that is not ours, not a plain file, or whose
 // digest does not match is not used. A cache that can't be written costs time only.
 StatusOr<SeccompFilter> CachedSeccomp(const oci::Seccomp& profile, const std::string& folder);
+
+// The filter of a container, if it has one: linux.seccomp through the cache in `folder`, or what
+// the annotation run.oci.seccomp_bpf_data (crun's) has in its place: a whole program as base64, in
+// the kernel's own form for this machine. What its instructions are the kernel checks when it is
+// loaded.
+StatusOr<std::optional<SeccompFilter>> SeccompOf(const oci::Spec& spec, const std::string& folder);
 
 // Loads it into the calling thread, for good. Needs no_new_privs or CAP_SYS_ADMIN. The result is
 // the listener's descriptor (seccomp_unotify(2)) if a rule notifies, else invalid.

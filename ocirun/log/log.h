@@ -17,15 +17,18 @@ enum class LogFormat { kText, kJson };
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 struct LogTarget {
-  std::string file;  // appended to; empty: stderr
+  // A file to append to, also as "file:PATH"; "syslog:NAME" and "journald:NAME" send to the host's
+  // logs under that name, as crun's do; empty: stderr.
+  std::string where;
   LogFormat format = LogFormat::kText;
   LogLevel level = LogLevel::kInfo;  // what is below is dropped
 };
 
-// Where the lines of this process go from now on. Not for several threads.
+// Where the lines of this process go from now on. Not for several threads. To syslog and journald
+// goes the message alone, or with LogFormat::kJson the line: level and time have fields there.
 Status OpenLog(const LogTarget& target);
 
-// The log's descriptor, -1 when it is stderr: for one who closes all others.
+// The log's descriptor, a file or a socket, -1 when it is stderr: for one who closes all others.
 int LogFd();
 
 // Writes one line with one write(2), so that lines of several processes do not mix. Also between

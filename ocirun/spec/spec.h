@@ -102,6 +102,9 @@ struct Mount {
 };
 
 enum class NamespaceType { kPid, kNetwork, kMount, kIpc, kUts, kUser, kCgroup, kTime };
+inline constexpr NamespaceType kNamespaceTypes[] = {
+    NamespaceType::kUser, NamespaceType::kMount, NamespaceType::kPid,    NamespaceType::kNetwork,
+    NamespaceType::kIpc,  NamespaceType::kUts,   NamespaceType::kCgroup, NamespaceType::kTime};
 // "pid", "network", ... as config.json names them.
 std::string_view NamespaceName(NamespaceType type);
 // The CLONE_NEW* flag.
