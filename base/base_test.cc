@@ -3,16 +3,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/passwd.h"
 #include "base/path.h"
+#include "base/process_handle.h"
 #include "base/random.h"
 #include "base/signal_names.h"
 #include "base/status.h"
@@ -20,6 +23,7 @@
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "base/time.h"
+#include "base/walk.h"
 
 namespace ocirun {
 namespace {
@@ -94,6 +98,155 @@ TEST_CASE("a path that climbs stays inside the root") {
   CHECK(PathExists(dir.path + "/root/far/away/x"));
   REQUIRE(::symlink("loop", (dir.path + "/root/loop").c_str()) == 0);
   CHECK(ErrnoOf(MakeDirsInRoot(*root, "loop/x", 0755).status()) == ELOOP);
+}
+
+// What both say of a path: the same file, or the same error.
+void CheckAlike(const UniqueFd& root, const std::string& path, int flags, uint64_t resolve) {
+  CAPTURE(path);
+  CAPTURE(flags);
+  CAPTURE(resolve);
+  const auto kernels = sys::OpenAt2(root, path, static_cast<uint64_t>(flags), resolve);
+  const auto ours = Walk(root, path, flags, resolve, 0);
+  CHECK(ErrnoOf(ours.status()) == ErrnoOf(kernels.status()));
+  if (!kernels.ok() || !ours.ok()) return;
+  CHECK(sys::Stat(*ours)->st_ino == sys::Stat(*kernels)->st_ino);
+  CHECK(sys::Stat(*ours)->st_dev == sys::Stat(*kernels)->st_dev);
+}
+
+TEST_CASE("a walk without openat2 goes where openat2 goes") {
+  TempDir dir;
+  const std::string top = dir.path + "/root";
+  REQUIRE(MakeDirs(top + "/a/b/c", 0755).ok());
+  REQUIRE(WriteFile(top + "/a/file", "x").ok());
+  REQUIRE(WriteFile(dir.path + "/outside", "x").ok());
+  const auto link = [&](const char* target, const char* name) {
+    REQUIRE(::symlink(target, (top + "/" + name).c_str()) == 0);
+  };
+  link("a/b", "relative");
+  link("/a/b", "absolute");
+  link("../../../a/file", "climbs");
+  link("/", "top");
+  link("a/", "slash");
+  link("a/file/", "file_slash");
+  link("nowhere", "dangling");
+  link("loop", "loop");
+  link("relative/../file", "through");
+  link("../outside", "a/out");
+  for (int i = 0; i < 41; ++i)
+    link(i == 0 ? "a" : fmt::format("chain{}", i - 1).c_str(), fmt::format("chain{}", i).c_str());
+  const auto root = sys::Open(top, O_PATH | O_DIRECTORY);
+  REQUIRE(root.ok());
+  for (const char* path : {".",
+                           "/",
+                           "..",
+                           "../..",
+                           "a",
+                           "/a",
+                           "a/",
+                           "a/.",
+                           "./a",
+                           "a//b",
+                           "a/b/..",
+                           "a/b/../file",
+                           "a/file",
+                           "a/file/",
+                           "a/file/.",
+                           "a/file/..",
+                           "a/file/x",
+                           "none",
+                           "none/x",
+                           "relative",
+                           "relative/",
+                           "relative/c",
+                           "relative/..",
+                           "absolute",
+                           "absolute/c",
+                           "climbs",
+                           "top",
+                           "top/a/file",
+                           "slash",
+                           "file_slash",
+                           "dangling",
+                           "dangling/x",
+                           "loop",
+                           "loop/x",
+                           "through",
+                           "a/out",
+                           "../outside",
+                           "a/b/c/../../../../../a/file",
+                           "chain39",
+                           "chain40",
+                           "chain39/file",
+                           "a/b/c/",
+                           "relative/.",
+                           "top/..",
+                           ""})
+    for (const int flags : {O_PATH, O_RDONLY, O_WRONLY, O_PATH | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW,
+                            O_PATH | O_DIRECTORY, O_PATH | O_NOFOLLOW | O_DIRECTORY})
+      for (const uint64_t how : {RESOLVE_IN_ROOT, RESOLVE_BENEATH})
+        for (const uint64_t also : {RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV})
+          CheckAlike(*root, path, flags, how | also | RESOLVE_NO_MAGICLINKS);
+}
+
+TEST_CASE("a walk without openat2 follows no magic link and stays on one procfs") {
+  const auto proc = sys::Open("/proc", O_PATH | O_DIRECTORY);
+  REQUIRE(proc.ok());
+  for (const char* path : {"self/status", "self", "thread-self/status", "mounts", "net/dev",
+                           "self/exe", "self/root", "self/root/etc", "self/cwd/x", "self/fd/0",
+                           "self/ns/mnt", "sys/kernel/ostype", "sys/fs/binfmt_misc/status"})
+    for (const int flags : {O_PATH, O_RDONLY, O_PATH | O_NOFOLLOW})
+      for (const uint64_t also : {RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS})
+        CheckAlike(*proc, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV | also);
+  const auto top = sys::Open("/", O_PATH | O_DIRECTORY);
+  CHECK(ErrnoOf(Walk(*top, "proc", O_PATH, RESOLVE_BENEATH | RESOLVE_NO_XDEV, 0).status()) ==
+        EXDEV);
+}
+
+TEST_CASE("a walk without openat2 does not leave the root with a folder that is moved") {
+  TempDir dir;
+  REQUIRE(MakeDirs(dir.path + "/root/in/a/b", 0755).ok());
+  REQUIRE(MakeDirs(dir.path + "/out", 0755).ok());
+  REQUIRE(WriteFile(dir.path + "/out/secret", "host").ok());
+  REQUIRE(WriteFile(dir.path + "/root/in/mine", "mine").ok());
+  std::atomic<bool> end = false;
+  std::thread mover([&] {
+    const std::string inside = dir.path + "/root/in/a", outside = dir.path + "/out/a";
+    while (!end) {
+      ::rename(inside.c_str(), outside.c_str());
+      ::rename(outside.c_str(), inside.c_str());
+    }
+  });
+  const auto root = sys::Open(dir.path + "/root", O_PATH | O_DIRECTORY);
+  int opened = 0;
+  for (int i = 0; i < 3000; ++i) {
+    CHECK_FALSE(Walk(*root, "in/a/b/../../secret", O_PATH, RESOLVE_IN_ROOT, 0).ok());
+    if (Walk(*root, "in/a/b/../../mine", O_PATH, RESOLVE_IN_ROOT, 0).ok()) ++opened;
+  }
+  end = true;
+  mover.join();
+  CHECK(opened > 0);
+}
+
+TEST_CASE("a process handle is of the process that began then, and tells its end") {
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  const auto start = sys::ProcessStartTime(pid);
+  REQUIRE(start.ok());
+  CHECK(ErrnoOf(ProcessHandle::Open(pid, *start + 1).status()) == ESRCH);
+  const auto handle = ProcessHandle::Open(pid, *start);
+  REQUIRE(handle.ok());
+  std::vector<pollfd> fds(1);
+  CHECK(handle->Poll(&fds, 0) == 0);
+  CHECK_FALSE(handle->HasEnded());
+  CHECK(handle->Signal(SIGKILL).ok());
+  CHECK(handle->Poll(&fds, 10'000) == 1);
+  CHECK(fds[0].revents == POLLIN);
+  CHECK(handle->HasEnded());
+  // It is a zombie still.
+  CHECK(ErrnoOf(ProcessHandle::Open(pid, *start).status()) == ESRCH);
+  CHECK(sys::WaitPid(pid).ok());
+  CHECK_FALSE(handle->Signal(SIGKILL).ok());
 }
 
 TEST_CASE("an atomic write leaves no temporary file") {

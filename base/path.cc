@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/path.h"
 
-#include <unistd.h>
-
-#include <array>
-#include <climits>
+#include <atomic>
 
 #include "base/sys/file.h"
+#include "base/walk.h"
 
 namespace ocirun {
 namespace {
@@ -25,12 +23,11 @@ Status MakeOneDir(const UniqueFd& root, const std::string& parent, const std::st
   ASSIGN_OR_RETURN(const UniqueFd dir, OpenInRoot(root, parent, O_PATH | O_DIRECTORY));
   const Status made = sys::MakeDirAt(dir, name, mode);
   if (ErrnoOf(made) != EEXIST) return made;
-  std::array<char, PATH_MAX> target;
-  const ssize_t n = ::readlinkat(dir.get(), name.c_str(), target.data(), target.size());
-  if (n < 0) return errno == EINVAL ? OkStatus() : SysError(errno, "readlink", name);
+  const auto to = sys::ReadLinkAt(dir, name);
+  if (ErrnoOf(to.status()) == EINVAL) return OkStatus();  // it is no link
+  RETURN_IF_ERROR(to.status());
   if (links == 0) return SysError(ELOOP, "mkdir", name);
-  const std::string to(target.data(), static_cast<size_t>(n));
-  return MakeDirs(root, to[0] == '/' ? to : parent + to, mode, links - 1).status();
+  return MakeDirs(root, to->starts_with('/') ? *to : parent + *to, mode, links - 1).status();
 }
 
 StatusOr<UniqueFd> MakeDirs(const UniqueFd& root, std::string_view path, mode_t mode, int links) {
@@ -47,6 +44,9 @@ StatusOr<UniqueFd> MakeDirs(const UniqueFd& root, std::string_view path, mode_t 
   return OpenInRoot(root, done, O_PATH | O_DIRECTORY);
 }
 
+// EPERM may be said of the file and not of the call; nobody refuses the root.
+bool HasOpenat2() { return sys::OpenAt2(UniqueFd(), "/", O_PATH, 0).ok(); }
+
 }  // namespace
 
 std::vector<std::string> PathComponents(std::string_view path) {
@@ -60,10 +60,19 @@ std::vector<std::string> PathComponents(std::string_view path) {
   return out;
 }
 
+StatusOr<UniqueFd> OpenBelow(const UniqueFd& dir, std::string_view path, int flags,
+                             uint64_t resolve, mode_t mode) {
+  static std::atomic<bool> missing = false;
+  if (!missing) {
+    auto fd = sys::OpenAt2(dir, std::string(path), static_cast<uint64_t>(flags), resolve, mode);
+    if (!sys::MayBeMissing(ErrnoOf(fd.status())) || HasOpenat2()) return fd;
+    missing = true;
+  }
+  return Walk(dir, path, flags, resolve, mode);
+}
+
 StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, std::string_view path, int flags, mode_t mode) {
-  std::string relative(path);
-  if (relative.empty()) relative = ".";
-  return sys::OpenAt2(root, relative, static_cast<uint64_t>(flags), kInRoot, mode);
+  return OpenBelow(root, path.empty() ? "." : path, flags, kInRoot, mode);
 }
 
 StatusOr<UniqueFd> MakeDirsInRoot(const UniqueFd& root, std::string_view path, mode_t mode) {

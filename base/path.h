@@ -2,11 +2,13 @@
 //
 // Walking paths that an image, a bundle or a client controls. Everything starts from a descriptor
 // of the root and goes through openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: "..",
-// absolute links and links through links end inside the root, whatever races with us.
+// absolute links and links through links end inside the root, whatever races with us. Where there
+// is no openat2 (before 5.6) base/walk.h does the same.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,11 @@ namespace ocirun {
 
 // "/a//./b/" -> {"a", "b"}; ".." is kept (the kernel resolves it inside the root).
 std::vector<std::string> PathComponents(std::string_view path);
+
+// openat2(2): `resolve` is of RESOLVE_*, with RESOLVE_IN_ROOT or RESOLVE_BENEATH, and with
+// RESOLVE_NO_MAGICLINKS or RESOLVE_NO_SYMLINKS.
+StatusOr<UniqueFd> OpenBelow(const UniqueFd& dir, std::string_view path, int flags,
+                             uint64_t resolve, mode_t mode = 0);
 
 // Opens `path` below `root`; symbolic links are followed inside the root. `flags` as for open(2);
 // add O_NOFOLLOW to stop at a last link.

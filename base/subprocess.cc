@@ -2,7 +2,6 @@
 #include "base/subprocess.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <array>
 #include <cstring>
 
+#include "base/open_fds.h"
+#include "base/process_handle.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 
@@ -33,6 +34,11 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return out;
 }
 
+// What the child gets on its three standard descriptors.
+struct Streams {
+  int fds[3];
+};
+
 class SpawnSetup {
  public:
   SpawnSetup() {
@@ -50,11 +56,11 @@ class SpawnSetup {
   posix_spawnattr_t attributes;
 };
 
-StatusOr<pid_t> Spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err) {
+StatusOr<pid_t> PosixSpawn(const Command& command, const Streams& streams, char** argv,
+                           char** envp) {
   SpawnSetup setup;
-  ::posix_spawn_file_actions_adddup2(&setup.actions, in.read.get(), 0);
-  ::posix_spawn_file_actions_adddup2(&setup.actions, out.write.get(), 1);
-  ::posix_spawn_file_actions_adddup2(&setup.actions, err.write.get(), 2);
+  for (int fd = 0; fd < 3; ++fd)
+    ::posix_spawn_file_actions_adddup2(&setup.actions, streams.fds[fd], fd);
   ::posix_spawn_file_actions_addclosefrom_np(&setup.actions, 3);
   if (!command.cwd.empty())
     ::posix_spawn_file_actions_addchdir_np(&setup.actions, command.cwd.c_str());
@@ -65,13 +71,59 @@ StatusOr<pid_t> Spawn(const Command& command, const Pipe& in, const Pipe& out, c
   ::posix_spawnattr_setsigmask(&setup.attributes, &none);
   ::posix_spawnattr_setsigdefault(&setup.attributes, &all);
   ::posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const std::vector<std::string> args =
-      command.args.empty() ? std::vector<std::string>{command.path} : command.args;
   pid_t pid = 0;
-  const int result = ::posix_spawn(&pid, command.path.c_str(), &setup.actions, &setup.attributes,
-                                   Pointers(args).data(), Pointers(command.env).data());
+  const int result =
+      ::posix_spawn(&pid, command.path.c_str(), &setup.actions, &setup.attributes, argv, envp);
   if (result != 0) return SysError(result, "exec", command.path);
   return pid;
+}
+
+// In the child of ForkAndExec(): as PosixSpawn() sets it up. Returns only when it fails.
+Status Execute(const Command& command, const Streams& streams, const UniqueFd& report, char** argv,
+               char** envp) {
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(streams.fds[fd], fd) < 0) return SysError(errno, "dup2");
+  RETURN_IF_ERROR(CloseAllBut({0, 1, 2, report.get()}));
+  if (!command.cwd.empty() && ::chdir(command.cwd.c_str()) < 0)
+    return SysError(errno, "chdir", command.cwd);
+  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve(command.path.c_str(), argv, envp);
+  return SysError(errno, "exec");
+}
+
+// fork(2) of the C library makes the child's heap usable, also in a program with threads.
+StatusOr<pid_t> ForkAndExec(const Command& command, const Streams& streams, char** argv,
+                            char** envp) {
+  ASSIGN_OR_RETURN(Pipe report, NewPipe());
+  const pid_t pid = ::fork();
+  if (pid < 0) return SysError(errno, "fork");
+  if (pid == 0) {
+    const int err = ErrnoOf(Execute(command, streams, report.write, argv, envp));
+    IgnoreError(sys::WriteAll(report.write, {reinterpret_cast<const char*>(&err), sizeof err}),
+                "then the status tells it");
+    ::_exit(127);
+  }
+  sys::ChildGuard guard(pid);
+  report.write.Reset();
+  ASSIGN_OR_RETURN(const std::string answer, sys::ReadAll(report.read, sizeof(int)));
+  if (answer.empty()) return guard.Release();  // closed by exec
+  int err = 0;
+  std::memcpy(&err, answer.data(), std::min(answer.size(), sizeof err));
+  return SysError(err, "exec", command.path);
+}
+
+StatusOr<pid_t> Spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err) {
+  const std::vector<std::string> args =
+      command.args.empty() ? std::vector<std::string>{command.path} : command.args;
+  const Streams streams{{in.read.get(), out.write.get(), err.write.get()}};
+  std::vector<char*> argv = Pointers(args), envp = Pointers(command.env);
+  auto pid = PosixSpawn(command, streams, argv.data(), envp.data());
+  // It knows a way without clone3 only when that is missing with ENOSYS (sys::MayBeMissing()).
+  if (ErrnoOf(pid.status()) != EPERM) return pid;
+  return ForkAndExec(command, streams, argv.data(), envp.data());
 }
 
 // Reads what is there; false at the end of the stream.
@@ -94,18 +146,17 @@ int Remaining(std::optional<Clock::time_point> deadline) {
 }
 
 // Feeds and reads the child until it has ended. False when the deadline came first.
-bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const UniqueFd& child,
+bool Talk(const Command& command, Pipe* in, Pipe* out, Pipe* err, const ProcessHandle& child,
           std::optional<Clock::time_point> deadline, CommandResult* result) {
   std::string_view left = command.input;
   ::fcntl(in->write.get(), F_SETFL, O_NONBLOCK);
   if (left.empty()) in->write.Reset();
   for (;;) {
-    pollfd fds[] = {{child.get(), POLLIN, 0},
-                    {out->read.get(), POLLIN, 0},
-                    {err->read.get(), POLLIN, 0},
-                    {in->write.get(), POLLOUT, 0}};
-    const int ready = sys::RetryEintr([&] { return ::poll(fds, 4, Remaining(deadline)); });
-    if (ready == 0) return false;
+    std::vector<pollfd> fds = {{},
+                               {out->read.get(), POLLIN, 0},
+                               {err->read.get(), POLLIN, 0},
+                               {in->write.get(), POLLOUT, 0}};
+    if (child.Poll(&fds, Remaining(deadline)) == 0) return false;
     if (fds[1].revents != 0 && !Drain(out->read, command.max_output, &result->output))
       out->read.Reset();
     if (fds[2].revents != 0 && !Drain(err->read, command.max_output, &result->error_output))
@@ -151,7 +202,7 @@ StatusOr<CommandResult> RunCommand(const Command& command) {
   in.read.Reset();
   out.write.Reset();
   err.write.Reset();
-  ASSIGN_OR_RETURN(const UniqueFd child, sys::PidfdOpen(pid));
+  ASSIGN_OR_RETURN(const ProcessHandle child, ProcessHandle::OfChild(pid));
   CommandResult result;
   if (!Talk(command, &in, &out, &err, child, deadline, &result))
     return Error(StatusCode::kDeadlineExceeded, "{} did not end in {} ms{}", command.path,

@@ -4,7 +4,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <climits>
 
@@ -42,21 +41,6 @@ StatusOr<UniqueFd> Duplicate(const UniqueFd& fd) {
   const int copy = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return SysError(errno, "fcntl F_DUPFD_CLOEXEC");
   return UniqueFd(copy);
-}
-
-Status CloseAllBut(std::vector<int> keep) {
-  std::sort(keep.begin(), keep.end());
-  unsigned first = 0;
-  const auto close = [](unsigned from, unsigned to) {
-    return from > to || ::syscall(SYS_close_range, from, to, 0) == 0;
-  };
-  for (const int fd : keep) {
-    if (fd < 0) continue;
-    const auto kept = static_cast<unsigned>(fd);
-    if (kept > first && !close(first, kept - 1)) return SysError(errno, "close_range");
-    first = kept + 1;
-  }
-  return close(first, ~0u) ? OkStatus() : SysError(errno, "close_range");
 }
 
 Status WriteAll(const UniqueFd& fd, std::string_view data) {
@@ -127,6 +111,13 @@ StatusOr<std::string> ReadLink(const std::string& path) {
   std::array<char, PATH_MAX> buffer;
   const ssize_t n = ::readlink(path.c_str(), buffer.data(), buffer.size());
   if (n < 0) return SysError(errno, "readlink", path);
+  return std::string(buffer.data(), static_cast<size_t>(n));
+}
+
+StatusOr<std::string> ReadLinkAt(const UniqueFd& dir, const std::string& name) {
+  std::array<char, PATH_MAX> buffer;
+  const ssize_t n = ::readlinkat(dir.get(), name.c_str(), buffer.data(), buffer.size());
+  if (n < 0) return SysError(errno, "readlink", name);
   return std::string(buffer.data(), static_cast<size_t>(n));
 }
 

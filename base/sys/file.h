@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -27,6 +26,11 @@ auto RetryEintr(F call) {
   return result;
 }
 
+// Whether `err` may mean that there is no such call: ENOSYS of a kernel that is older than it,
+// EPERM of a seccomp profile that is (Docker's before 20.10, containerd's before 1.5). Where it
+// means what it says, an older call that does the same says it again.
+inline bool MayBeMissing(int err) { return err == ENOSYS || err == EPERM; }
+
 // open(2) / openat(2); O_CLOEXEC is added.
 StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
 StatusOr<UniqueFd> OpenAt(const UniqueFd& dir, const std::string& path, int flags, mode_t mode = 0);
@@ -35,9 +39,6 @@ StatusOr<UniqueFd> OpenAt(const UniqueFd& dir, const std::string& path, int flag
 StatusOr<UniqueFd> OpenAt2(const UniqueFd& dir, const std::string& path, uint64_t flags,
                            uint64_t resolve, mode_t mode = 0);
 StatusOr<UniqueFd> Duplicate(const UniqueFd& fd);  // F_DUPFD_CLOEXEC
-
-// Closes every descriptor of this process that is not in `keep`, whoever opened it: close_range(2).
-Status CloseAllBut(std::vector<int> keep);
 
 // Both move all bytes, or fail.
 Status WriteAll(const UniqueFd& fd, std::string_view data);
@@ -52,5 +53,7 @@ Status Fsync(const UniqueFd& fd);
 StatusOr<struct stat> Stat(const UniqueFd& fd);
 StatusOr<struct stat> StatPath(const std::string& path);  // follows links
 StatusOr<std::string> ReadLink(const std::string& path);
+// readlinkat(2); an empty name is the link that `dir` (O_PATH | O_NOFOLLOW) refers to.
+StatusOr<std::string> ReadLinkAt(const UniqueFd& dir, const std::string& name);
 
 }  // namespace ocirun::sys

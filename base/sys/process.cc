@@ -15,30 +15,46 @@
 
 namespace ocirun::sys {
 
-StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd, const UniqueFd& cgroup) {
+namespace {
+
+// A sibling inherits the signal that tells of its end (clone3 refuses another).
+uint64_t ExitSignal(uint64_t flags) { return (flags & CLONE_PARENT) == 0 ? SIGCHLD : 0; }
+
+// Without a stack of its own the child goes on where this one is, as after fork(2): glibc's clone()
+// would want one, and a function. All that stands behind the flags is null, so that it does not
+// matter in which order a processor has it.
+StatusOr<pid_t> OldClone(uint64_t flags) {
+  const long pid = ::syscall(SYS_clone, flags | ExitSignal(flags), 0, 0, 0, 0);
+  if (pid < 0) return SysError(errno, "clone");
+  return static_cast<pid_t>(pid);
+}
+
+}  // namespace
+
+StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup) {
   clone_args args{};
-  int fd = -1;
   args.flags = flags;
-  if (pidfd != nullptr) {
-    args.flags |= CLONE_PIDFD;
-    args.pidfd = reinterpret_cast<uint64_t>(&fd);
-  }
   if (cgroup.valid()) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(cgroup.get());
   }
-  // A sibling inherits the signal that tells of its end (clone3 refuses another).
-  if ((flags & CLONE_PARENT) == 0) args.exit_signal = SIGCHLD;
+  args.exit_signal = ExitSignal(flags);
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return SysError(errno, "clone3");
-  if (pid > 0 && pidfd != nullptr) *pidfd = UniqueFd(fd);
-  return static_cast<pid_t>(pid);
+  if (pid >= 0) return static_cast<pid_t>(pid);
+  if (MayBeMissing(errno) && !cgroup.valid()) return OldClone(flags);
+  return SysError(errno, "clone3");
 }
 
 StatusOr<UniqueFd> PidfdOpen(pid_t pid) {
   const long fd = ::syscall(SYS_pidfd_open, pid, 0);  // close-on-exec by definition
   if (fd < 0) return SysError(errno, "pidfd_open", std::to_string(pid));
   return UniqueFd(static_cast<int>(fd));
+}
+
+Status PidfdSendSignal(const UniqueFd& pidfd, int signal) {
+  if (::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) < 0)
+    return SysError(errno, "pidfd_send_signal");
+  return OkStatus();
 }
 
 StatusOr<int> WaitPid(pid_t pid) {

@@ -11,13 +11,15 @@
 
 namespace ocirun::sys {
 
-// clone3(2) without CLONE_VM: returns 0 in the child, its process id in the parent. The child has
-// only the calling thread, so in a program with threads it may do nothing but exec. `pidfd` (may be
-// null) is set in the parent. With CLONE_PARENT the child becomes the caller's sibling.
-// A valid `cgroup` is the folder of a cgroup v2 in which the child starts (CLONE_INTO_CGROUP).
-StatusOr<pid_t> Clone(uint64_t flags, UniqueFd* pidfd, const UniqueFd& cgroup = UniqueFd());
+// clone3(2) without CLONE_VM, or clone(2) where there is none (before 5.3): returns 0 in the child,
+// its process id in the parent. The child has only the calling thread, so in a program with threads
+// it may do nothing but exec. With CLONE_PARENT the child becomes the caller's sibling.
+// A valid `cgroup` is the folder of a cgroup v2 in which the child starts (CLONE_INTO_CGROUP); that
+// has no other way, and fails where clone3 is missing.
+StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup = UniqueFd());
 
 StatusOr<UniqueFd> PidfdOpen(pid_t pid);
+Status PidfdSendSignal(const UniqueFd& pidfd, int signal);
 // waitid(2) for one child; the raw status as of waitpid(2).
 StatusOr<int> WaitPid(pid_t pid);
 // 0..255 as a shell shows it: the exit code, or 128 + signal.

@@ -4,6 +4,7 @@
 # property each one tries. They are done and not described: what counts is what the host has
 # afterwards, a file of ours that must not be read, moved or written. OCIRUN may name another
 # runtime, one that is known to fall for some of them: that is how these tests are tested.
+# OCIRUN_WITHOUT="CALL=ERRNO..." denies it system calls: what stands in for them is tried, too.
 # `load ../lib/attacks`.
 
 load ../lib/common
@@ -20,7 +21,8 @@ setup_file() {
 teardown_file() { rm -rf "$FILE_DIR"; }
 
 setup() {
-  R=("$OCIRUN" --root "$FILE_DIR/state")
+  # shellcheck disable=SC2206
+  R=(${OCIRUN_WITHOUT:+"$OCIRUN_TEST_BIN/deny" $OCIRUN_WITHOUT --} "$OCIRUN" --root "$FILE_DIR/state")
   OUT=$FILE_DIR/outside
   rm -rf "$OUT" && mkdir "$OUT"
   echo secret >"$FILE_DIR/sentinel"

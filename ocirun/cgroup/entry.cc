@@ -13,15 +13,16 @@
 namespace ocirun::cgroup {
 namespace {
 
-// What clone3 says when it is the flag that it does not like, and not the state of the cgroup.
+// What clone3 says when it is the flag that it does not like, and not the state of the cgroup; or
+// when it is not there itself.
 bool CannotCloneInto(int err) {
-  return err == EINVAL || err == E2BIG || err == EBADF || err == EACCES || err == EPERM;
+  return err == EINVAL || err == E2BIG || err == EBADF || err == EACCES || sys::MayBeMissing(err);
 }
 
 // The child waits until it has been moved.
 StatusOr<pid_t> CloneAndAttach(const Entry& entry, uint64_t flags) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(flags, nullptr));
+  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(flags));
   if (pid == 0) {
     sockets.first.Reset();
     const auto moved = sys::Receive(sockets.second, 1);
@@ -37,13 +38,13 @@ StatusOr<pid_t> CloneAndAttach(const Entry& entry, uint64_t flags) {
 }  // namespace
 
 StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags) {
-  if (!entry->folder.valid()) return sys::Clone(flags, nullptr);
-  auto pid = sys::Clone(flags, nullptr, entry->folder);
+  if (!entry->folder.valid()) return sys::Clone(flags);
+  auto pid = sys::Clone(flags, entry->folder);
   if (pid.ok() || !CannotCloneInto(ErrnoOf(pid.status()))) return pid;
   if (entry->attach) return CloneAndAttach(*entry, flags);
   ASSIGN_OR_RETURN(UniqueFd procs, sys::OpenAt(entry->folder, "cgroup.procs", O_WRONLY));
   entry->files.push_back(std::move(procs));
-  return sys::Clone(flags, nullptr);
+  return sys::Clone(flags);
 }
 
 Status Enter(const Entry& entry) {

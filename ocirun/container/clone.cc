@@ -35,6 +35,11 @@ uint64_t CloneFlags(const oci::Linux& config) {
   return flags;
 }
 
+Status EnterOne(const JoinedNamespace& ns) {
+  return Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
+                  oci::NamespaceName(ns.type));
+}
+
 // The namespaces that the caller's children go into, for the time of one clone: hooks that run
 // later belong into ours.
 class ChildrensNamespaces {
@@ -73,35 +78,16 @@ class ChildrensNamespaces {
   }
   Status Enter(const JoinedNamespace& ns) {
     RETURN_IF_ERROR(Remember(ns.type));
-    return Annotate(sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))),
-                    oci::NamespaceName(ns.type));
+    return EnterOne(ns);
   }
   std::vector<JoinedNamespace> own_;
 };
-
-// Enters the namespaces, the user namespace last, since what does not belong to it can't be entered
-// from inside; what can't be entered from outside (by an ordinary user) is tried again.
-Status EnterWithUserNamespace(const std::vector<JoinedNamespace>& joined,
-                              const oci::Linux& config) {
-  std::vector<const JoinedNamespace*> refused;
-  for (const JoinedNamespace& ns : joined) {
-    if (ns.type == NamespaceType::kUser || !init::JoinedAtClone(ns.type, config)) continue;
-    if (!sys::SetNs(ns.fd, static_cast<int>(oci::NamespaceFlag(ns.type))).ok())
-      refused.push_back(&ns);
-  }
-  RETURN_IF_ERROR(
-      Annotate(sys::SetNs(*FindJoined(joined, NamespaceType::kUser), CLONE_NEWUSER), "user"));
-  for (const JoinedNamespace* ns : refused)
-    RETURN_IF_ERROR(Annotate(sys::SetNs(ns->fd, static_cast<int>(oci::NamespaceFlag(ns->type))),
-                             oci::NamespaceName(ns->type)));
-  return OkStatus();
-}
 
 // In the helper: enters, clones its own sibling, and tells the runtime its number.
 Status CloneSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
                     const UniqueFd& runtime, pid_t* pid) {
   RETURN_IF_ERROR(enter(runtime));
-  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT, nullptr));
+  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT));
   if (*pid == 0) return OkStatus();
   return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
 }
@@ -128,6 +114,20 @@ const UniqueFd* FindJoined(const std::vector<JoinedNamespace>& joined, Namespace
   for (const JoinedNamespace& ns : joined)
     if (ns.type == type) return &ns.fd;
   return nullptr;
+}
+
+Status EnterNamespaces(const std::vector<const JoinedNamespace*>& namespaces) {
+  const JoinedNamespace* user = nullptr;
+  std::vector<const JoinedNamespace*> refused;
+  for (const JoinedNamespace* ns : namespaces) {
+    if (ns->type == NamespaceType::kUser)
+      user = ns;
+    else if (!EnterOne(*ns).ok())
+      refused.push_back(ns);
+  }
+  if (user != nullptr) RETURN_IF_ERROR(EnterOne(*user));
+  for (const JoinedNamespace* ns : refused) RETURN_IF_ERROR(EnterOne(*ns));
+  return OkStatus();
 }
 
 StatusOr<pid_t> CloneAsSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
@@ -158,11 +158,13 @@ StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedName
                           cgroup::Entry* cgroups) {
   ChildrensNamespaces chosen;
   RETURN_IF_ERROR(chosen.Choose(config, joined));
-  auto pid =
-      FindJoined(joined, NamespaceType::kUser) != nullptr
-          ? CloneAsSibling([&](const UniqueFd&) { return EnterWithUserNamespace(joined, config); },
-                           CloneFlags(config), cgroups)
-          : cgroup::CloneInto(cgroups, CloneFlags(config));
+  std::vector<const JoinedNamespace*> at_clone;
+  for (const JoinedNamespace& ns : joined)
+    if (init::JoinedAtClone(ns.type, config)) at_clone.push_back(&ns);
+  auto pid = FindJoined(joined, NamespaceType::kUser) != nullptr
+                 ? CloneAsSibling([&](const UniqueFd&) { return EnterNamespaces(at_clone); },
+                                  CloneFlags(config), cgroups)
+                 : cgroup::CloneInto(cgroups, CloneFlags(config));
   if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
   return pid;
 }

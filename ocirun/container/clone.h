@@ -18,6 +18,10 @@ StatusOr<std::vector<init::JoinedNamespace>> OpenNamespaces(const oci::Linux& co
 const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
                            oci::NamespaceType type);
 
+// Enters them one after the other, the user namespace last, since what does not belong to it can't
+// be entered from inside; what can't be entered from outside (by an ordinary user) is tried again.
+Status EnterNamespaces(const std::vector<const init::JoinedNamespace*>& namespaces);
+
 // New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
 // and come back: a helper runs `enter`, and what it then clones with `flags` becomes the caller's
 // child (CLONE_PARENT). Returns 0 in that child. `enter` may close every descriptor but the one it

@@ -290,8 +290,9 @@ namespace {
 
 Status SendPidfd(const std::string& socket, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd receiver, sys::ConnectUnix(socket, SOCK_STREAM));
-  ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::PidfdOpen(pid));
-  return sys::SendFd(receiver, pidfd, "pidfd");
+  const auto pidfd = sys::PidfdOpen(pid);
+  if (!pidfd.ok()) return Annotate(pidfd.status(), "a pidfd needs Linux 5.3");
+  return sys::SendFd(receiver, *pidfd, "pidfd");
 }
 
 // crun's: the caller of an engine that has no --pidfd-socket may name one of his own.

@@ -113,13 +113,12 @@ StatusOr<bool> NotifySocket::Forward(pid_t init) const {
   return false;
 }
 
-Status NotifySocket::WaitReady(pid_t init) const {
-  ASSIGN_OR_RETURN(const UniqueFd process, sys::PidfdOpen(init));
+Status NotifySocket::WaitReady(const ProcessHandle& init) const {
   for (;;) {
-    pollfd fds[] = {{socket_.get(), POLLIN, 0}, {process.get(), POLLIN, 0}};
-    if (sys::RetryEintr([&] { return ::poll(fds, 2, -1); }) < 0) return SysError(errno, "poll");
-    if (fds[0].revents != 0) {
-      ASSIGN_OR_RETURN(const bool ready, Forward(init));
+    std::vector<pollfd> fds = {{}, {socket_.get(), POLLIN, 0}};
+    if (init.Poll(&fds, -1) < 0) return SysError(errno, "poll");
+    if (fds[1].revents != 0) {
+      ASSIGN_OR_RETURN(const bool ready, Forward(init.pid()));
       if (ready) return OkStatus();
     } else {
       return OkStatus();  // it ended without a word

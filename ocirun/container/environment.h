@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/process_handle.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "ocirun/container/state.h"
@@ -46,7 +47,7 @@ class NotifySocket {
   // Reads what has come. True once the container was ready and the service manager knows.
   StatusOr<bool> Forward(pid_t init) const;
   // Waits until then, or until init has ended.
-  Status WaitReady(pid_t init) const;
+  Status WaitReady(const ProcessHandle& init) const;
 
  private:
   NotifySocket(std::string host, std::string folder)

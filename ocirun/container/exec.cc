@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/open_fds.h"
+#include "base/process_handle.h"
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
 #include "ocirun/cgroup/manager.h"
@@ -50,7 +52,7 @@ struct ExecContext {
   const std::optional<linux_::SeccompFilter>& seccomp;
   const Record& record;
   const oci::Linux& config;
-  UniqueFd init;                   // pidfd
+  ProcessHandle init;
   UniqueFd proc;                   // linux_::OpenProc()
   int namespaces = 0;              // to be entered
   bool in_user_namespace = false;  // of the container's own
@@ -66,15 +68,42 @@ Status SetOwnOomScoreAdj(const ExecContext& c) {
                   fmt::format("process.oomScoreAdj {}", score));
 }
 
+// One after the other, on a kernel that can't enter all at once.
+Status EnterThroughProc(const ExecContext& c) {
+  std::vector<init::JoinedNamespace> opened;
+  for (const NamespaceType type : oci::kNamespaceTypes) {
+    if ((c.namespaces & static_cast<int>(oci::NamespaceFlag(type))) == 0) continue;
+    ASSIGN_OR_RETURN(UniqueFd ns, sys::Open(fmt::format("/proc/{}/ns/{}", c.record.init_pid,
+                                                        oci::NamespaceProcName(type)),
+                                            O_RDONLY));
+    opened.push_back({type, std::move(ns)});
+  }
+  // Now they are held; were they init's, whose number it was?
+  if (c.init.HasEnded()) return FailedPrecondition("cannot exec in a stopped container");
+  std::vector<const init::JoinedNamespace*> all;
+  for (const init::JoinedNamespace& ns : opened) all.push_back(&ns);
+  return EnterNamespaces(all);
+}
+
+// All at once is the way that needs no name of the container's. EINVAL: the kernel takes no pidfd
+// there (before 5.8).
+Status EnterInitsNamespaces(const ExecContext& c) {
+  if (c.init.pidfd().valid()) {
+    const Status entered = sys::SetNs(c.init.pidfd(), c.namespaces);
+    if (ErrnoOf(entered) != EINVAL) return entered;
+  }
+  return EnterThroughProc(c);
+}
+
 // In the helper, which nobody in the container can see: all of the host that it holds is let go
 // before it enters, so that the process which it then clones into the container's pid namespace has
 // the container's root from its first moment and no descriptor of the host's (CVE-2016-9962).
 Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
-  std::vector<int> keep = {LogFd(),         c->init.get(),    c->proc.get(),
-                           c->parent.get(), c->console.get(), answer.get()};
+  std::vector<int> keep = {LogFd(),         c->init.pidfd().get(), c->proc.get(),
+                           c->parent.get(), c->console.get(),      answer.get()};
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
-  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
+  RETURN_IF_ERROR(CloseAllBut(std::move(keep)));
   // In runc's words, as init's.
   Debug("nsexec container setup: entering the container");
   // Before it is not dumpable: the files of such a process belong to the host's root.
@@ -88,10 +117,8 @@ Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
     IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
-  // All at once: an ordinary user may enter them in no other way, and from a user namespace there
-  // is none back.
-  if (c->namespaces != 0) RETURN_IF_ERROR(sys::SetNs(c->init, c->namespaces));
-  c->init.Reset();
+  if (c->namespaces != 0) RETURN_IF_ERROR(EnterInitsNamespaces(*c));
+  c->init.Close();
   // In a user namespace its processes have no right to look at this one, whatever they may do
   // there; and a procfs for the labels can't be made inside.
   if (!c->in_user_namespace) c->proc.Reset();
@@ -173,9 +200,10 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
     return InvalidArgument("a terminal needs a console socket");
   ASSIGN_OR_RETURN(const std::optional<linux_::SeccompFilter> seccomp,
                    linux_::SeccompOf(spec, store.SeccompCache()));
-  ASSIGN_OR_RETURN(UniqueFd init, sys::PidfdOpen(record.init_pid));
-  // The pidfd holds the process; was it still the container's when we opened it?
-  RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
+  auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
+  if (ErrnoOf(init.status()) == ESRCH)
+    return FailedPrecondition("cannot exec in a stopped container");
+  RETURN_IF_ERROR(init.status());
   RETURN_IF_ERROR(CheckEnvironment(options.process.env));
   RETURN_IF_ERROR(linux_::CheckLabels(options.process));
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
@@ -184,7 +212,7 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
                       .seccomp = seccomp,
                       .record = record,
                       .config = spec.linux,
-                      .init = std::move(init),
+                      .init = std::move(*init),
                       .proc = std::move(proc),
                       .preserve_fds = options.preserve_fds};
   ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));

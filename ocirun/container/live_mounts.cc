@@ -13,6 +13,7 @@
 #include "ocirun/container/lifecycle.h"
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/mounts.h"
+#include "ocirun/linux/tree.h"
 
 namespace ocirun::container {
 namespace {
@@ -88,6 +89,9 @@ StatusOr<std::vector<UniqueFd>> OpenSources(const LiveMounts& live,
 }  // namespace
 
 Status AddMounts(const Store& store, const std::string& id, const std::vector<oci::Mount>& mounts) {
+  // The other way to make a mount would cover the container's /dev for a moment.
+  if (!linux_::CanDetachTrees())
+    return Unsupported("to add mounts to a running container needs Linux 5.2");
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
   ASSIGN_OR_RETURN(const LiveMounts live, OpenRunning(store, id));
   ASSIGN_OR_RETURN(const std::vector<UniqueFd> sources, OpenSources(live, mounts));

@@ -60,7 +60,7 @@ Status MakeMountPoints(const oci::Spec& spec) {
 
 Status MakeMountPointsAside(const oci::Spec& spec) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(CLONE_NEWNS, nullptr));
+  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(CLONE_NEWNS));
   if (pid == 0) {
     const Status made = MakeMountPoints(spec);
     if (!made.ok())

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/process_handle.h"
 #include "base/sys/mount.h"
 #include "ocirun/cgroup/manager.h"
 #include "ocirun/container/hooks.h"
@@ -15,13 +15,13 @@ namespace {
 
 // Kills everything and waits (bounded) until init is gone.
 Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
-  auto init = sys::PidfdOpen(record.init_pid);
+  const auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
   RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
-  if (record.cgroups.empty()) IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
   if (!init.ok()) return OkStatus();  // gone already
-  pollfd ended{init->get(), POLLIN, 0};
+  if (record.cgroups.empty()) IgnoreError(init->Signal(SIGKILL), "it may have ended");
+  std::vector<pollfd> ended(1);
   constexpr int kMilliseconds = 10'000;
-  if (::poll(&ended, 1, kMilliseconds) == 0)
+  if (init->Poll(&ended, kMilliseconds) == 0)
     return Error(StatusCode::kDeadlineExceeded, "container init still running");
   return OkStatus();
 }
@@ -57,9 +57,10 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
     if (!pids.empty()) return cgroups->KillAll(SIGKILL);
   }
   if (status == ContainerStatus::kStopped) return FailedPrecondition("container not running");
-  const auto init = sys::PidfdOpen(record.init_pid);
-  if (!init.ok()) return FailedPrecondition("container not running");
-  RETURN_IF_ERROR(sys::Kill(record.init_pid, signal));
+  const auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
+  if (ErrnoOf(init.status()) == ESRCH) return FailedPrecondition("container not running");
+  RETURN_IF_ERROR(init.status());
+  RETURN_IF_ERROR(init->Signal(signal));
   // A frozen process gets the signal when it is thawed; SIGKILL is not meant to wait for that.
   if (status == ContainerStatus::kPaused && signal == SIGKILL) return cgroups->SetFrozen(false);
   return OkStatus();

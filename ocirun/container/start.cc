@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 
+#include "base/process_handle.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
@@ -29,10 +29,10 @@ Status CheckCreated(ContainerStatus status) {
 }
 
 // Who hears of the failure may delete the container at once: it is to be stopped by then.
-void AwaitEnd(const UniqueFd& init) {
+void AwaitEnd(const ProcessHandle& init) {
   constexpr int kMilliseconds = 2000;
-  pollfd ended{init.get(), POLLIN, 0};
-  if (init.valid()) sys::RetryEintr([&] { return ::poll(&ended, 1, kMilliseconds); });
+  std::vector<pollfd> ended(1);
+  init.Poll(&ended, kMilliseconds);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ Status Start(const Store& store, const std::string& id) {
   if (record.later.at_start) {
     ASSIGN_OR_RETURN(spec, store.LoadSpec(record));
   }
-  auto init = sys::PidfdOpen(record.init_pid);
+  const auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(store.StartSocket(id), SOCK_SEQPACKET));
   // Once init has accepted, a second start must not find the socket.
   IgnoreError(sys::Unlink(store.StartSocket(id)), "init has ended if it is gone");
@@ -69,9 +69,12 @@ Status StartAndWaitReady(const Store& store, const std::string& id) {
   auto notify = NotifySocket::FromEnvironment(store, id);
   if (!notify.has_value()) return Start(store, id);
   ASSIGN_OR_RETURN(const Record record, store.Load(id));
+  // Before it may run: it may have ended by the time that it is waited for.
+  const auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
   RETURN_IF_ERROR(notify->Listen());
   RETURN_IF_ERROR(Start(store, id));
-  return notify->WaitReady(record.init_pid);
+  RETURN_IF_ERROR(init.status());
+  return notify->WaitReady(*init);
 }
 
 }  // namespace ocirun::container

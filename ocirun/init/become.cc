@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -13,11 +12,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <climits>
 #include <set>
 
 #include "base/file.h"
+#include "base/open_fds.h"
 #include "base/passwd.h"
 #include "base/path.h"
 #include "base/sys/file.h"
@@ -110,24 +109,18 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return out;
 }
 
-// Whatever else is open closes at exec: nothing of the host goes along. `proc` names our
-// descriptors for a kernel that can't be told all at once (before 5.11).
-Status CloseOnExec(const UniqueFd& proc, int first) {
-  if (::syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) == 0) return OkStatus();
-  if (errno != ENOSYS && errno != EINVAL) return SysError(errno, "close_range");
+// Whatever else is open closes at exec: nothing of the host goes along. By name /proc would be the
+// container's here.
+Status CloseTheRestAtExec(const UniqueFd& proc, int first) {
   UniqueFd made;
-  ASSIGN_OR_RETURN(const UniqueFd* usable, linux_::ProcOrNew(proc, &made));
-  ASSIGN_OR_RETURN(const UniqueFd folder,
-                   linux_::OpenInProc(*usable, "self/fd", O_RDONLY | O_DIRECTORY));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
-  for (const std::string& name : names) {
-    int fd = -1;
-    std::from_chars(name.data(), name.data() + name.size(), fd);
-    // EBADF: the descriptor through which the folder was read.
-    if (fd >= first && ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
-      return SysError(errno, "fcntl FD_CLOEXEC");
-  }
-  return OkStatus();
+  return CloseAtExec(first, [&]() -> StatusOr<UniqueFd> {
+    const auto usable = linux_::ProcOrNew(proc, &made);
+    if (usable.ok()) return linux_::OpenInProc(**usable, "self/fd", O_RDONLY | O_DIRECTORY);
+    if (!sys::MayBeMissing(ErrnoOf(usable.status()))) return usable.status();
+    // No procfs can be made that is mounted nowhere (before 5.2). Whatever stands here instead,
+    // what was not ours is closed long ago, and ours are born to close.
+    return sys::Open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  });
 }
 
 Status LoadFilter(const Identity& identity) {
@@ -156,7 +149,7 @@ Status Become(const Identity& identity) {
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) < 0) return SysError(errno, "sigprocmask");
   const oci::Process& process = identity.process;
   if (process.user.umask.has_value()) ::umask(*process.user.umask);
-  RETURN_IF_ERROR(CloseOnExec(identity.proc, 3 + identity.preserve_fds));
+  RETURN_IF_ERROR(CloseTheRestAtExec(identity.proc, 3 + identity.preserve_fds));
   // Before the user changes: /proc/self/attr belongs to root while we are not dumpable.
   RETURN_IF_ERROR(linux_::SetExecLabels(identity.proc, process));
   // Everything that needs privileges comes before the capabilities go; a filter without

@@ -14,6 +14,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/open_fds.h"
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
@@ -53,7 +54,7 @@ Status CloseTheRest(InitContext* c, Progress*) {
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const JoinedNamespace& ns : c->joined) keep.push_back(ns.fd.get());
   for (const UniqueFd& file : c->cgroups_entry.files) keep.push_back(file.get());
-  return sys::CloseAllBut(std::move(keep));
+  return CloseAllBut(std::move(keep));
 }
 
 Status WaitForParent(InitContext* c, Progress*) {

@@ -11,7 +11,7 @@
 
 #include "base/path.h"
 #include "base/sys/file.h"
-#include "base/sys/mount.h"
+#include "ocirun/linux/tree.h"
 
 namespace ocirun::linux_ {
 
@@ -74,8 +74,8 @@ Status MakeConsole(const UniqueFd& root, const UniqueFd& slave) {
   ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(dev, "console", O_PATH | O_NOFOLLOW));
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(target));
   if (S_ISLNK(st.st_mode)) return SysError(ELOOP, "open", "/dev/console");
-  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(slave, false));
-  return sys::MoveMount(tree, target);
+  ASSIGN_OR_RETURN(const UniqueFd tree, CloneTree(slave, false));
+  return PlaceTree(tree, target);
 }
 
 }  // namespace ocirun::linux_

@@ -2,6 +2,7 @@
 #include "ocirun/linux/devices.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -10,9 +11,9 @@
 
 #include "base/path.h"
 #include "base/sys/file.h"
-#include "base/sys/mount.h"
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
+#include "ocirun/linux/tree.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -50,13 +51,12 @@ Status BindFromHost(const UniqueFd& folder, const std::string& name, const oci::
   if ((st.st_mode & S_IFMT) != TypeBits(device.type) ||
       st.st_rdev != makedev(device.major, device.minor))
     return FailedPrecondition("the host's {} is another device", device.path);
-  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(host, false));
-  RETURN_IF_ERROR(ChangeAttributes(tree, {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC}));
   // What stands there already is covered and never opened.
   if (::mknodat(folder.get(), name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST)
     return SysError(errno, "mknod", device.path);
   ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
-  return sys::MoveMount(tree, target);
+  ASSIGN_OR_RETURN(const UniqueFd tree, CloneTree(host, false));
+  return Attach(tree, target, {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC});
 }
 
 Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
@@ -123,7 +123,7 @@ std::vector<std::string> DevicePaths(const oci::Spec& spec) {
 Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
   if (DevIsBound(spec)) return OkStatus();
   // /dev as a link would have the nodes made wherever it points (inside the root, but still).
-  auto dev = sys::OpenAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  auto dev = OpenBelow(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   if (!dev.ok() && ErrnoOf(dev.status()) == ELOOP)
     return InvalidArgument("/dev of the image must not be a symbolic link");
   const mode_t old_umask = ::umask(0);

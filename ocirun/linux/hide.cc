@@ -10,8 +10,8 @@
 
 #include "base/path.h"
 #include "base/sys/file.h"
-#include "base/sys/mount.h"
 #include "ocirun/linux/mount_attributes.h"
+#include "ocirun/linux/tree.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -28,12 +28,10 @@ StatusOr<UniqueFd> OpenDevNull() {
 
 // An empty, read-only tmpfs to cover folders with; attached once, then copied.
 StatusOr<UniqueFd> EmptyFolder() {
-  ASSIGN_OR_RETURN(const UniqueFd context, sys::FsOpen("tmpfs"));
-  RETURN_IF_ERROR(sys::FsSetString(context, "nr_blocks", "1"));
-  RETURN_IF_ERROR(sys::FsSetString(context, "nr_inodes", "1"));
-  RETURN_IF_ERROR(sys::FsCreate(context));
-  return sys::FsMount(context,
-                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return NewFilesystem(
+      {.type = "tmpfs",
+       .options = {"nr_blocks=1", "nr_inodes=1"},
+       .attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
 }
 
 }  // namespace
@@ -53,15 +51,14 @@ Status MaskPaths(const UniqueFd& root, const std::vector<std::string>& paths) {
     if (S_ISDIR(st.st_mode) && !empty) {
       // One tmpfs for all folders: it is attached at the first and copied from there.
       ASSIGN_OR_RETURN(empty, EmptyFolder());
-      RETURN_IF_ERROR(Annotate(sys::MoveMount(empty, *target), path));
+      RETURN_IF_ERROR(Annotate(PlaceTree(empty, *target), path));
       continue;
     }
     if (!S_ISDIR(st.st_mode) && !null) {
       ASSIGN_OR_RETURN(null, OpenDevNull());
     }
-    ASSIGN_OR_RETURN(const UniqueFd tree,
-                     sys::CloneTree(S_ISDIR(st.st_mode) ? empty : null, false));
-    RETURN_IF_ERROR(Annotate(sys::MoveMount(tree, *target), path));
+    ASSIGN_OR_RETURN(const UniqueFd tree, CloneTree(S_ISDIR(st.st_mode) ? empty : null, false));
+    RETURN_IF_ERROR(Annotate(PlaceTree(tree, *target), path));
   }
   return OkStatus();
 }
@@ -74,7 +71,7 @@ Status MakeReadOnly(const UniqueFd& root, const std::vector<std::string>& paths)
       if (err == ENOENT || err == ENOTDIR) continue;
       return target.status();
     }
-    ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTree(*target, true));
+    ASSIGN_OR_RETURN(const UniqueFd tree, CloneTree(*target, true));
     Status attached = Attach(tree, *target, {.recursive_set = MOUNT_ATTR_RDONLY});
     // An old kernel can do it for the mount itself, which is all that runc does.
     if (attached.code() == StatusCode::kUnimplemented)

@@ -55,7 +55,7 @@ Status WriteMap(pid_t pid, const std::string& file, const std::string& mapper,
 // A user namespace with these maps and nobody in it: a child makes it and is ended.
 StatusOr<UniqueFd> NewUserNamespace(const std::vector<oci::IdMapping>& uids,
                                     const std::vector<oci::IdMapping>& gids) {
-  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(CLONE_NEWUSER, nullptr));
+  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(CLONE_NEWUSER));
   if (pid == 0)
     for (;;) ::pause();
   const sys::ChildGuard guard(pid);
@@ -68,9 +68,10 @@ Status SetIdMap(const UniqueFd& tree, IdMapScope scope, const UniqueFd& user_nam
   attr.attr_set = MOUNT_ATTR_IDMAP;
   attr.userns_fd = static_cast<uint64_t>(user_namespace.get());
   const unsigned flags = AT_EMPTY_PATH | (scope == IdMapScope::kTree ? AT_RECURSIVE : 0);
-  if (::syscall(SYS_mount_setattr, tree.get(), "", flags, &attr, sizeof attr) < 0)
-    return SysError(errno, "mount_setattr MOUNT_ATTR_IDMAP");
-  return OkStatus();
+  if (::syscall(SYS_mount_setattr, tree.get(), "", flags, &attr, sizeof attr) == 0)
+    return OkStatus();
+  if (errno == ENOSYS) return Unsupported("an idmapped mount needs Linux 5.12 (mount_setattr)");
+  return SysError(errno, "mount_setattr MOUNT_ATTR_IDMAP");
 }
 
 // Turns ids of the container's user namespace into those of the host.

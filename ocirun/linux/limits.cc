@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "base/sys/file.h"
 
 namespace ocirun::linux_ {
@@ -91,8 +92,8 @@ Status CheckSysctls(const oci::Spec& spec) {
 
 Status SetSysctls(const oci::Linux& config, const UniqueFd& proc) {
   for (const auto& [key, value] : config.sysctl) {
-    auto file = sys::OpenAt2(proc, "sys/" + PathOf(key), O_WRONLY,
-                             RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    auto file = OpenBelow(proc, "sys/" + PathOf(key), O_WRONLY,
+                          RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
     if (!file.ok()) return Annotate(file.status(), fmt::format("linux.sysctl {:?}", key));
     RETURN_IF_ERROR(Annotate(sys::WriteAll(*file, value), fmt::format("linux.sysctl {:?}", key)));
   }

@@ -6,6 +6,7 @@
 
 #include "base/path.h"
 #include "base/sys/mount.h"
+#include "ocirun/linux/tree.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -76,27 +77,32 @@ Status SetAllByRemount(const UniqueFd& mount, const MountAttributes& a) {
   return Remount(mount, a.set, a.clear | a.clear_if_allowed);
 }
 
+// EPERM has the same meaning as for the calls of that family: a profile older than all of them.
+bool IsMissing(const Status& status) {
+  return ErrnoOf(status) == ENOSYS || (ErrnoOf(status) == EPERM && !CanDetachTrees());
+}
+
 }  // namespace
 
 Status Attach(const UniqueFd& tree, const UniqueFd& target, const MountAttributes& attributes) {
   const Status set = SetAll(tree, attributes);
-  if (ErrnoOf(set) != ENOSYS) {
+  if (!IsMissing(set)) {
     RETURN_IF_ERROR(set);
-    return sys::MoveMount(tree, target);
+    return PlaceTree(tree, target);
   }
-  RETURN_IF_ERROR(sys::MoveMount(tree, target));
+  RETURN_IF_ERROR(PlaceTree(tree, target));
   return SetAllByRemount(tree, attributes);
 }
 
 Status ChangeAttributes(const UniqueFd& mount, const MountAttributes& attributes) {
   const Status set = SetAll(mount, attributes);
-  return ErrnoOf(set) == ENOSYS ? SetAllByRemount(mount, attributes) : set;
+  return IsMissing(set) ? SetAllByRemount(mount, attributes) : set;
 }
 
 Status ChangePropagation(const UniqueFd& mount, uint64_t flags) {
   const Status set =
       sys::MountSetAttr(mount, (flags & MS_REC) != 0, 0, 0, flags & ~uint64_t{MS_REC});
-  return ErrnoOf(set) == ENOSYS ? sys::Mount("", ProcFdPath(mount), "", flags, "") : set;
+  return IsMissing(set) ? sys::Mount("", ProcFdPath(mount), "", flags, "") : set;
 }
 
 }  // namespace ocirun::linux_

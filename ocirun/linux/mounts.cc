@@ -23,6 +23,7 @@
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/proc.h"
+#include "ocirun/linux/tree.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -130,8 +131,8 @@ StatusOr<UniqueFd> FolderTarget(const UniqueFd& root, const oci::Mount& mount) {
   if (mount.type != "proc" && mount.type != "sysfs")
     return MakeDirsInRoot(root, mount.destination, 0755);
   IgnoreError(MakeDirsInRoot(root, mount.destination, 0755).status(), "the next call reports it");
-  auto target = sys::OpenAt2(root, mount.destination, O_PATH | O_DIRECTORY,
-                             RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  auto target = OpenBelow(root, mount.destination, O_PATH | O_DIRECTORY,
+                          RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   const int err = ErrnoOf(target.status());
   if (err == ELOOP || err == ENOTDIR)
     return InvalidArgument("filesystem {:?} must be mounted on ordinary directory, and {} is none",
@@ -144,29 +145,13 @@ Status SetPropagation(const UniqueFd& tree, const MountOptions& options) {
   return OkStatus();
 }
 
-// A new instance of a filesystem, not attached yet.
 StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& options,
                                  const std::string& label) {
-  ASSIGN_OR_RETURN(const UniqueFd context, sys::FsOpen(mount.type));
-  if (!mount.source.empty()) RETURN_IF_ERROR(sys::FsSetString(context, "source", mount.source));
+  Filesystem filesystem{.type = mount.type, .source = mount.source, .options = options.superblock};
   // SELinux: one context for every file of a filesystem that keeps none.
   if (!label.empty() && Contains(kLabelled, mount.type) && HasSelinux())
-    RETURN_IF_ERROR(sys::FsSetString(context, "context", label));
-  for (const std::string& option : options.superblock) {
-    const size_t equals = option.find('=');
-    const Status set =
-        equals == std::string::npos
-            ? sys::FsSetFlag(context, option)
-            : sys::FsSetString(context, option.substr(0, equals), option.substr(equals + 1));
-    if (!set.ok()) {
-      const std::string reason = sys::FsMessages(context);
-      return Annotate(set,
-                      fmt::format("option {:?}{}{}", option, reason.empty() ? "" : ": ", reason));
-    }
-  }
-  const Status created = sys::FsCreate(context);
-  if (!created.ok()) return Annotate(created, mount.type + " " + sys::FsMessages(context));
-  return sys::FsMount(context, 0);
+    filesystem.options.insert(filesystem.options.begin(), "context=" + label);
+  return linux_::NewFilesystem(filesystem);
 }
 
 // A tmpfs over a folder that is there has that folder's mode, unless it is told another (as runc).
@@ -221,12 +206,13 @@ Status MountBind(const UniqueFd& root, const oci::Mount& mount, const MountOptio
     return CopyLink(root, mount, source);
   ASSIGN_OR_RETURN(const UniqueFd target, BindTarget(root, mount, options, st));
   RETURN_IF_ERROR(CheckProc(target, mount, source));
-  // What was opened for us is a tree already.
+  // What was opened for us is a tree already, where there are such.
+  const bool is_tree = opened.valid() && CanDetachTrees();
   UniqueFd tree;
-  if (!opened.valid()) {
-    ASSIGN_OR_RETURN(tree, sys::CloneTree(source, options.recursive_bind));
+  if (!is_tree) {
+    ASSIGN_OR_RETURN(tree, CloneTree(source, options.recursive_bind));
   }
-  const UniqueFd& attached = opened.valid() ? opened : tree;
+  const UniqueFd& attached = is_tree ? opened : tree;
   RETURN_IF_ERROR(Attach(attached, target, AttributesOf(options)));
   return SetPropagation(attached, options);
 }
@@ -258,7 +244,7 @@ Status LinkControllers(const UniqueFd& folder, const std::string& hierarchy) {
 // Shows a cgroup of the host's, on its own: it does not follow what is mounted there on the host,
 // which criu could not bring back.
 Status AttachCgroup(const std::string& path, const UniqueFd& place, const MountOptions& options) {
-  ASSIGN_OR_RETURN(const UniqueFd tree, sys::CloneTreeAt(path, false));
+  ASSIGN_OR_RETURN(const UniqueFd tree, CloneTreeAt(path, false));
   RETURN_IF_ERROR(Attach(tree, place, AttributesOf(options)));
   return ChangePropagation(tree, MS_PRIVATE);
 }
@@ -333,7 +319,11 @@ bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config) {
 StatusOr<UniqueFd> OpenSourceTree(const oci::Mount& mount, const oci::Linux& config,
                                   const UniqueFd& user_namespace) {
   ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
-  ASSIGN_OR_RETURN(const UniqueFd source, OpenSource(mount, options));
+  ASSIGN_OR_RETURN(UniqueFd source, OpenSource(mount, options));
+  if (!CanDetachTrees()) {
+    if (options.id_map == IdMapScope::kNone) return source;
+    return Unsupported("an idmapped mount needs Linux 5.12 (open_tree, mount_setattr)");
+  }
   ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(source, options.recursive_bind));
   if (options.id_map != IdMapScope::kNone)
     RETURN_IF_ERROR(MapMount(tree, options, config, user_namespace));

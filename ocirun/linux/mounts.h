@@ -34,9 +34,10 @@ struct MountContext {
 // reach.
 bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config);
 
-// Opens such a source as a detached tree, mapped if the mount is. `user_namespace` is the one that
-// the container joins, invalid if it makes one. Runs in the runtime, in init's mount namespace:
-// what earlier mounts have put there counts.
+// Opens such a source as a detached tree, mapped if the mount is; where there are none the source
+// is opened only, and no mount can be mapped. `user_namespace` is the one that the container joins,
+// invalid if it makes one. Runs in the runtime, in init's mount namespace: what earlier mounts have
+// put there counts.
 StatusOr<UniqueFd> OpenSourceTree(const oci::Mount& mount, const oci::Linux& config,
                                   const UniqueFd& user_namespace);
 

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/statfs.h>
 
+#include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 
@@ -44,8 +45,7 @@ Dumpable::Dumpable() { ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); }
 Dumpable::~Dumpable() { ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
 StatusOr<UniqueFd> OpenInProc(const UniqueFd& proc, const std::string& path, int flags) {
-  return sys::OpenAt2(proc, path, static_cast<uint64_t>(flags),
-                      RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+  return OpenBelow(proc, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 }
 
 Status WriteInProc(const UniqueFd& proc, const std::string& path, std::string_view value) {

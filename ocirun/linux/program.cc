@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/open_fds.h"
 #include "base/status_text.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
@@ -48,7 +49,7 @@ Status Execute(const Program& program, UniqueFd* report) {
     keep.push_back(3 + static_cast<int>(i));
     RETURN_IF_ERROR(CopyTo(moved[i].get(), keep.back()));
   }
-  RETURN_IF_ERROR(sys::CloseAllBut(std::move(keep)));
+  RETURN_IF_ERROR(CloseAllBut(std::move(keep)));
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -63,7 +64,7 @@ Status Execute(const Program& program, UniqueFd* report) {
 
 StatusOr<pid_t> Spawn(const Program& program) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  ASSIGN_OR_RETURN(const pid_t pid, program.clone ? program.clone() : sys::Clone(0, nullptr));
+  ASSIGN_OR_RETURN(const pid_t pid, program.clone ? program.clone() : sys::Clone(0));
   if (pid == 0) {
     const Status failed = Execute(program, &sockets.second);
     IgnoreError(sys::Send(sockets.second, StatusText(failed)),

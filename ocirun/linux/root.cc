@@ -14,6 +14,7 @@
 #include "base/sys/mount.h"
 #include "base/sys/process.h"
 #include "ocirun/linux/mount_attributes.h"
+#include "ocirun/linux/tree.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -83,8 +84,10 @@ StatusOr<UniqueFd> PrepareRoot(const oci::Spec& spec) {
   if (!shares_host) RETURN_IF_ERROR(LeavePeers(spec.linux.rootfs_propagation));
   auto place = sys::Open(spec.root.path, O_PATH | O_DIRECTORY);
   if (!place.ok()) return Annotate(place.status(), "root.path");
-  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTree(*place, true));
-  RETURN_IF_ERROR(sys::MoveMount(tree, *place));
+  if (!spec.linux.Makes(oci::NamespaceType::kMount) && !CanDetachTrees())
+    return Unsupported("without a mount namespace of its own a container needs Linux 5.2");
+  ASSIGN_OR_RETURN(UniqueFd tree, CloneTree(*place, true));
+  RETURN_IF_ERROR(PlaceTree(tree, *place));
   if (shares_host) RETURN_IF_ERROR(ChangePropagation(tree, MS_PRIVATE | MS_REC));
   return tree;
 }

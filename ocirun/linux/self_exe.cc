@@ -9,6 +9,7 @@
 
 #include <cerrno>
 
+#include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 
@@ -56,6 +57,9 @@ Status ProtectSelf(char** argv) {
   ASSIGN_OR_RETURN(std::string path, sys::ReadLink("/proc/self/exe"));
   argv[0] = path.data();
   ::execveat(copy->get(), "", argv, environ, AT_EMPTY_PATH);
+  // By the name of the descriptor it is the same file on the same mount: /proc/self/exe shows no
+  // other afterwards.
+  if (sys::MayBeMissing(errno)) ::execve(ProcFdPath(*copy).c_str(), argv, environ);
   return SysError(errno, "execveat", "/proc/self/exe");
 }
 
