@@ -45,6 +45,21 @@ load ../lib/attacks
   [ "$started" -gt 0 ]
 }
 
+@test "a mask is not missed because another container renames /proc" {
+  mkdir -p rootfs/other
+  # Twice the same name: what is made read-only is still masked.
+  edit_config . '.linux.readonlyPaths += ["/proc"]'
+  race "$FILE_DIR/bundle/rootfs/proc" "$FILE_DIR/bundle/rootfs/other"
+  started=0
+  tries 60
+  while again; do
+    inside 'for d in /proc /other; do cd $d; [ ! -e version ] || { [ -c keys ] && [ -c timer_list ] && echo masked || echo open; }; done'
+    [[ $output != *open* ]]
+    [[ $output != *masked* ]] || started=$((started + 1))
+  done
+  [ "$started" -gt 0 ]
+}
+
 @test "CVE-2021-30465: an exchanged link takes no mount to the host" {
   mkdir -p "$FILE_DIR/volume/a" "$FILE_DIR/evil" "$FILE_DIR/later/source"
   ln -s "$FILE_DIR/later" "$FILE_DIR/volume/b"

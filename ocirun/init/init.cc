@@ -219,8 +219,9 @@ Status MakeWorkingFolder(InitContext* c, Progress* p) {
 
 Status HidePaths(InitContext* c, Progress* p) {
   RETURN_IF_ERROR(linux_::FinishReadOnly(p->root, c->spec.mounts));
-  RETURN_IF_ERROR(linux_::MakeReadOnly(p->root, c->spec.linux.readonly_paths));
-  RETURN_IF_ERROR(linux_::MaskPaths(p->root, c->spec.linux.masked_paths));
+  linux_::HiddenPaths places(p->root, c->spec.mounts);
+  RETURN_IF_ERROR(linux_::MakeReadOnly(&places, c->spec.linux.readonly_paths));
+  RETURN_IF_ERROR(linux_::MaskPaths(&places, c->spec.linux.masked_paths));
   return c->spec.root.readonly ? linux_::MakeRootReadOnly(p->root) : OkStatus();
 }
 
