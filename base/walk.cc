@@ -152,6 +152,10 @@ class Walker {
   StatusOr<UniqueFd> Finish(const std::string& name) {
     // Before it is opened, which may do something, and after.
     RETURN_IF_ERROR(CheckBelow(Here()));
+    if ((resolve_ & RESOLVE_NO_XDEV) != 0) {
+      const auto there = sys::OpenAt(Here(), name, O_PATH | O_NOFOLLOW);
+      if (there.ok()) RETURN_IF_ERROR(CheckMount(*there));
+    }
     auto fd = sys::OpenAt(Here(), name, flags_ | O_NOFOLLOW, mode_);
     const bool may_be_link = (flags_ & O_NOFOLLOW) != 0;
     // It was none when it was looked at.

@@ -53,8 +53,8 @@ load ../lib/attacks
   started=0
   tries 60
   while again; do
-    inside 'for d in /proc /other; do cd $d; [ ! -e version ] || { [ -c keys ] && [ -c timer_list ] && echo masked || echo open; }; done'
-    [[ $output != *open* ]]
+    inside 'for d in /proc /other; do cd $d; [ ! -e version ] || { [ -c keys ] && [ -c timer_list ] && echo masked || echo unhidden; }; done'
+    [[ $output != *unhidden* ]]
     [[ $output != *masked* ]] || started=$((started + 1))
   done
   [ "$started" -gt 0 ]

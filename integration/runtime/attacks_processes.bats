@@ -293,3 +293,29 @@ END
   run timeout 60 "${R[@]}" run box
   [ "$status" -eq 0 ]
 }
+
+@test "a number that is another process's by now is neither signalled nor waited for" {
+  [ -w /proc/sys/kernel/ns_last_pid ] || skip "this kernel gives no number again on demand"
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  pid=$("${R[@]}" state box | jq .pid)
+  kill -9 "$pid"
+  gone() { [ ! -e "/proc/$pid" ]; }
+  eventually gone
+  for i in {1..200}; do
+    echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
+    sleep 1000 3>&- &
+    other=$!
+    [ $other != "$pid" ] || break
+    kill $other
+  done
+  [ $other = "$pid" ] || skip "the number went to somebody else"
+  run "${R[@]}" kill box KILL
+  [ "$status" -eq 1 ]
+  [[ $output == *"container not running"* ]]
+  run "${R[@]}" exec box true
+  [ "$status" -eq 255 ]
+  "${R[@]}" delete -f box
+  kill -0 "$other"
+  kill "$other"
+}

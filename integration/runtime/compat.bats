@@ -183,8 +183,10 @@ teardown() {
   [ "$("${R[@]}" list -q | xargs)" = "box web-30" ]
   "${R[@]}" kill web-30 KILL
   eventually stopped web-30
-  run "${R[@]}" kill -r '' USR1
+  run "${R[@]}" kill -r web USR1
   [ "$status" -eq 1 ] && [ "$output" = "ocirun: web-30: container not running" ]
+  run "${R[@]}" delete --force --regex ''
+  [ "$status" -eq 1 ] && [ "$output" = "ocirun: --regex: must not be empty" ]
   "${R[@]}" delete --force --regex '(eb|bo)'
   [ "$("${R[@]}" list -q)" = "" ]
 }

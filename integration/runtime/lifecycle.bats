@@ -185,6 +185,32 @@ END
   edit_config . 'del(.linux.cgroupsPath)'
 }
 
+@test "a create that is killed while a hook of its init runs can be deleted" {
+  edit_config . '.process.args = ["true"] | .linux.cgroupsPath = "/ocirun-killed/box" | .hooks.createContainer = [{path: "/bin/sleep", args: ["sleep", "1000"]}]'
+  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&- &
+  local creating=$!
+  in_hook() { pgrep -f "^sleep 1000" >/dev/null && [ -n "$(find /sys/fs/cgroup -path "*/ocirun-killed/box")" ]; }
+  eventually in_hook
+  kill -9 $creating
+  local began=$SECONDS
+  "${R[@]}" delete -f box
+  [ $((SECONDS - began)) -lt 8 ]
+  [ -z "$(find /sys/fs/cgroup -path "*/ocirun-killed/box")" ]
+  [ ! -e "$FILE_DIR/state/box" ]
+  find /sys/fs/cgroup -depth -name ocirun-killed -exec rmdir {} +
+  edit_config . 'del(.linux.cgroupsPath, .hooks)'
+}
+
+@test "deletes at once leave no lock" {
+  edit_config . '.process.args = ["true"]'
+  for i in {1..10}; do
+    "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
+    for j in 1 2 3; do "${R[@]}" delete box >/dev/null 2>&1 3>&- & done
+    wait
+  done
+  [ -z "$(ls -A "$FILE_DIR/state/.locks")" ]
+}
+
 @test "a start that fails has ended by the time it is told" {
   printf garbage >rootfs/garbage && chmod +x rootfs/garbage
   edit_config . '.process.args = ["/garbage"]'

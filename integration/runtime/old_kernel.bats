@@ -192,7 +192,7 @@ refused() {
   "${R[@]}" run -d box >/dev/null 2>&1 3>&-
   echo '[{"destination": "/late", "type": "tmpfs", "source": "tmpfs"}]' >add.json
   run "$OCIRUN_TEST_BIN/deny" open_tree=38 -- "${R[@]}" mounts add box add.json
-  [ "$status" -eq 1 ] && [[ $output == *"to add mounts to a running container needs Linux 5.2"* ]] || { echo "$output"; return 1; }
+  [ "$status" -eq 1 ] && [[ $output == *"to change mounts of a running container needs Linux 5.12"* ]] || { echo "$output"; return 1; }
 }
 
 @test "a terminal and devices of the host without the mount calls of 5.2" {

@@ -51,7 +51,7 @@ bool TakesId(const CommandInfo& info) {
 
 // The words that a command can have, where its usage lists them: "bash|zsh|fish".
 std::vector<std::string_view> WordsOf(const CommandInfo& info) {
-  const std::string_view words = info.words;
+  const std::string_view all = info.words, words = all.substr(0, all.find(' '));
   return words.find('|') == std::string_view::npos ? std::vector<std::string_view>()
                                                    : SplitWords(words, "|");
 }

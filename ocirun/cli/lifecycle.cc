@@ -28,6 +28,8 @@ void DescribeIdCommand(CliCommand* command, IdOperation operation) {
 // The ids that a POSIX extended regular expression matches, in whole or in part.
 StatusOr<std::vector<std::string>> Matching(const container::Store& store,
                                             const std::string& expression) {
+  // It would match all of them: an unset variable, most likely.
+  if (expression.empty()) return InvalidArgument("--regex: must not be empty");
   regex_t compiled;
   const int error = ::regcomp(&compiled, expression.c_str(), REG_EXTENDED | REG_NOSUB);
   if (error != 0) {

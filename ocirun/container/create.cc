@@ -70,9 +70,12 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
   return std::nullopt;
 }
 
-Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Record* record) {
+enum class Made { kNotYet, kYes };
+
+Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Made made, Record* record) {
   record->cgroups = manager.View();
   record->unit = manager.Unit();
+  record->owns_cgroups = made == Made::kYes;
   return store.SaveHalf(*record);
 }
 
@@ -110,10 +113,11 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const Store& store, const
   ASSIGN_OR_RETURN(auto manager, NewManager(spec, options));
   // Where systemd makes them, only it can say which.
   const bool systemd = options.cgroup_driver == cgroup::Driver::kSystemd;
-  if (!systemd) RETURN_IF_ERROR(NoteCgroups(store, *manager, record));
+  if (!systemd) RETURN_IF_ERROR(NoteCgroups(store, *manager, Made::kNotYet, record));
   RETURN_IF_ERROR(Annotate(manager->Create(), "unable to apply cgroup configuration"));
   if (manager->View().empty() && !spec.linux.Makes(NamespaceType::kPid)) WarnOfStrays();
-  Status set = systemd ? NoteCgroups(store, *manager, record) : OkStatus();
+  record->owns_cgroups = true;  // noted with init
+  Status set = systemd ? NoteCgroups(store, *manager, Made::kYes, record) : OkStatus();
   if (set.ok()) set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
     set = manager->Delegate(*owner);
@@ -233,7 +237,7 @@ namespace {
 
 // From the clone to kReady. The record has the process when this succeeds. The result is the socket
 // on which init waits to hear that the container is kept; it ends when it hears nothing.
-StatusOr<UniqueFd> StartInit(init::InitContext* context, const oci::Spec& spec,
+StatusOr<UniqueFd> StartInit(const Store& store, init::InitContext* context, const oci::Spec& spec,
                              cgroup::Manager* cgroups, Record* record) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
   context->parent = std::move(sockets.second);
@@ -253,6 +257,10 @@ StatusOr<UniqueFd> StartInit(init::InitContext* context, const oci::Spec& spec,
   context->parent.Reset();
   context->console.Reset();
   context->cgroups_entry = {};
+  record->init_pid = pid;
+  ASSIGN_OR_RETURN(record->init_start_time, sys::ProcessStartTime(pid));
+  // From here on it may run hooks, and they others.
+  RETURN_IF_ERROR(store.SaveHalf(*record));
   if (spec.process->oom_score_adj.has_value())
     RETURN_IF_ERROR(linux_::SetOomScoreAdj(pid, *spec.process->oom_score_adj));
   if (spec.linux.Makes(NamespaceType::kUser))
@@ -261,8 +269,6 @@ StatusOr<UniqueFd> StartInit(init::InitContext* context, const oci::Spec& spec,
   RETURN_IF_ERROR(MoveNetDevices(*context, spec.linux, pid));
   if (spec.linux.intel_rdt.has_value())
     RETURN_IF_ERROR(linux_::EnterRdtGroup(record->resctrl, *spec.linux.intel_rdt, record->id, pid));
-  record->init_pid = pid;
-  ASSIGN_OR_RETURN(record->init_start_time, sys::ProcessStartTime(pid));
   RETURN_IF_ERROR(Accompany(sockets.first, *context, *record));
   RETURN_IF_ERROR(cgroups->Entered());
   (void)guard.Release();
@@ -291,7 +297,8 @@ namespace {
 Status SendPidfd(const std::string& socket, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd receiver, sys::ConnectUnix(socket, SOCK_STREAM));
   const auto pidfd = sys::PidfdOpen(pid);
-  if (!pidfd.ok()) return Annotate(pidfd.status(), "a pidfd needs Linux 5.3");
+  if (ErrnoOf(pidfd.status()) == ENOSYS) return Annotate(pidfd.status(), "a pidfd needs Linux 5.3");
+  RETURN_IF_ERROR(pidfd.status());
   return sys::SendFd(receiver, *pidfd, "pidfd");
 }
 
@@ -342,15 +349,15 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
     // config.md#poststop: whatever hooks made before the failure is theirs to undo.
     RunPoststopHooks(spec.hooks.poststop, StateJson(record, ContainerStatus::kStopped));
   });
-  const auto init = StartInit(&context, spec, cgroups.get(), &record);
+  const auto init = StartInit(store, &context, spec, cgroups.get(), &record);
   if (!init.ok()) return Annotate(init.status(), kNotStarted);
   Undo kill([&] {
     IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
     IgnoreError(sys::WaitPid(record.init_pid).status(), "it may have been reaped");
   });
   RETURN_IF_ERROR(store.Save(record));
-  RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, record.init_pid));
   RETURN_IF_ERROR(SendPidfdToAnnotated(spec, record.init_pid));
+  RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, record.init_pid));
   RETURN_IF_ERROR(init::SendMessage(*init, init::Message::kGo));
   kill.Release();
   run_poststop.Release();

@@ -41,6 +41,9 @@ StatusOr<int> OtherNamespaces(pid_t init) {
     auto own = sys::ReadLink(fmt::format("/proc/self/ns/{}", name));
     auto theirs = sys::ReadLink(fmt::format("/proc/{}/ns/{}", init, name));
     if (!own.ok()) continue;  // this kernel has no such namespace
+    // Who waits for `start` still has files of the host open, and is hidden from its owner, too.
+    if (ErrnoOf(theirs.status()) == EACCES && ::geteuid() != 0)
+      return FailedPrecondition("an ordinary user can't exec before the container is started");
     if (!theirs.ok()) return theirs.status();
     if (*own != *theirs) flags |= static_cast<int>(oci::NamespaceFlag(type));
   }

@@ -1,126 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Mounts of a container that runs. Its processes may change every name in its root while this looks
+// at it, and its /proc is its own: trees are made, with their attributes, where the caller stands;
+// inside, a place is opened by the kernel in the root, and a mount is known by its descriptor and
+// its id.
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "base/path.h"
 #include "base/sys/file.h"
-#include "ocirun/cgroup/manager.h"
 #include "ocirun/container/create.h"
 #include "ocirun/container/lifecycle.h"
-#include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/mounts.h"
+#include "ocirun/linux/proc.h"
 #include "ocirun/linux/tree.h"
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x00004000U
+#endif
 
 namespace ocirun::container {
 namespace {
 
 // Of the container as it is now.
-struct LiveMounts {
+struct Running {
   Record record;
   oci::Spec spec;
   UniqueFd mount_namespace, root, user_namespace;
+  UniqueFd proc;  // the caller's, for names of descriptors
 };
 
-StatusOr<LiveMounts> OpenRunning(const Store& store, const std::string& id) {
-  LiveMounts live;
-  ASSIGN_OR_RETURN(live.record, store.Load(id));
-  ASSIGN_OR_RETURN(live.spec, store.LoadSpec(live.record));
-  const pid_t init = live.record.init_pid;
-  // The descriptors are of whoever has the number; was that still init when they were opened?
+bool IsMissing(long result) { return result < 0 && (errno == ENOSYS || errno == EPERM); }
+
+// What older kernels have instead goes by names, in the container's /proc.
+Status CheckKernel() {
+  if (!linux_::CanDetachTrees() || IsMissing(::syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0)) ||
+      IsMissing(::syscall(SYS_openat2, -1, "", nullptr, 0)))
+    return Unsupported("to change mounts of a running container needs Linux 5.12");
+  return OkStatus();
+}
+
+StatusOr<Running> OpenRunning(const Store& store, const std::string& id) {
+  RETURN_IF_ERROR(CheckKernel());
+  Running running;
+  ASSIGN_OR_RETURN(running.record, store.Load(id));
+  ASSIGN_OR_RETURN(running.spec, store.LoadSpec(running.record));
+  const pid_t init = running.record.init_pid;
   auto namespace_fd = sys::Open(fmt::format("/proc/{}/ns/mnt", init), O_RDONLY);
   auto user_fd = sys::Open(fmt::format("/proc/{}/ns/user", init), O_RDONLY);
   auto root = sys::Open(fmt::format("/proc/{}/root", init), O_PATH | O_DIRECTORY);
-  if (store.StatusOf(live.record) == ContainerStatus::kStopped)
+  // The descriptors are of whoever has the number; was that still init when they were opened?
+  if (store.StatusOf(running.record) == ContainerStatus::kStopped)
     return FailedPrecondition("container not running");
-  ASSIGN_OR_RETURN(live.mount_namespace, std::move(namespace_fd));
-  ASSIGN_OR_RETURN(live.user_namespace, std::move(user_fd));
-  ASSIGN_OR_RETURN(live.root, std::move(root));
-  return live;
+  ASSIGN_OR_RETURN(running.mount_namespace, std::move(namespace_fd));
+  ASSIGN_OR_RETURN(running.user_namespace, std::move(user_fd));
+  ASSIGN_OR_RETURN(running.root, std::move(root));
+  ASSIGN_OR_RETURN(running.proc, linux_::OpenProc());
+  return running;
 }
 
-// A filesystem that shows what its maker's namespaces hold would show the host's.
-Status CheckType(const oci::Mount& mount) {
-  constexpr std::string_view kOfNamespaces[] = {"proc",   "sysfs",   "mqueue",
-                                                "cgroup", "cgroup2", "devpts"};
-  if (std::find(std::begin(kOfNamespaces), std::end(kOfNamespaces), mount.type) ==
-      std::end(kOfNamespaces))
-    return OkStatus();
-  return Unsupported("a mount of type {:?} can't be added to a running container", mount.type);
+// Enters; the container's root.
+StatusOr<UniqueFd> Enter(const Running& running) {
+  // Who shares the host's pid namespace must not look at what of the host this has open.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
+  RETURN_IF_ERROR(EnterMounts(running.mount_namespace, running.root));
+  return sys::Open("/", O_PATH | O_DIRECTORY);
 }
 
-// The mount on top of `destination`. By its folder and last name, since a file can't be entered and
-// the container's /proc does not know us.
-Status RemoveMount(const UniqueFd& root, const std::string& destination) {
-  const size_t slash = destination.rfind('/');
-  const std::string name = destination.substr(slash + 1);
-  if (name.empty() || name == "." || name == "..")
-    return InvalidArgument("{:?} can't be removed", destination);
-  ASSIGN_OR_RETURN(const UniqueFd folder,
-                   OpenInRoot(root, destination.substr(0, slash + 1), O_PATH | O_DIRECTORY));
-  if (::fchdir(folder.get()) < 0) return SysError(errno, "fchdir", destination);
-  if (::umount2(name.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return OkStatus();
-  if (errno == EINVAL) return NotFound("nothing is mounted on {:?}", destination);
-  return SysError(errno, "umount", destination);
-}
-
-// The sources, as they are on the host; invalid where a mount needs none.
-StatusOr<std::vector<UniqueFd>> OpenSources(const LiveMounts& live,
-                                            const std::vector<oci::Mount>& mounts) {
-  std::vector<UniqueFd> sources;
-  for (const oci::Mount& mount : mounts) {
-    RETURN_IF_ERROR(CheckType(mount));
-    ASSIGN_OR_RETURN(const linux_::MountOptions options, linux_::ParseMountOptions(mount));
-    if (options.remount) return Unsupported("{:?}: no mount is changed", mount.destination);
-    if (!options.bind) {
-      sources.emplace_back();
-      continue;
-    }
-    auto source = linux_::OpenSourceTree(mount, live.spec.linux, live.user_namespace);
-    if (!source.ok()) return Annotate(source.status(), mount.destination);
-    sources.push_back(std::move(*source));
+// Never given again where the kernel can say so (6.8).
+StatusOr<uint64_t> MountId(const UniqueFd& fd) {
+  struct statx st;
+  for (const unsigned mask : {STATX_MNT_ID_UNIQUE, STATX_MNT_ID}) {
+    if (::statx(fd.get(), "", AT_EMPTY_PATH, mask, &st) < 0) return SysError(errno, "statx");
+    if ((st.stx_mask & mask) != 0) return st.stx_mnt_id;
   }
-  return sources;
+  return Unsupported("this kernel does not tell mounts apart");
+}
+
+// Whatever leads to it now.
+Status Detach(const UniqueFd& proc, const UniqueFd& mount) {
+  if (::fchdir(proc.get()) < 0) return SysError(errno, "fchdir", "/proc");
+  const std::string name = fmt::format("self/fd/{}", mount.get());
+  if (::umount2(name.c_str(), MNT_DETACH) < 0) return SysError(errno, "umount");
+  return OkStatus();
+}
+
+Status RemoveMount(const Running& running, const UniqueFd& root, const std::string& destination) {
+  ASSIGN_OR_RETURN(const UniqueFd mount, OpenInRoot(root, destination, O_PATH));
+  ASSIGN_OR_RETURN(const uint64_t id, MountId(mount));
+  // Its masks, and what config.json mounts, are not to be removed by a name that leads there.
+  const std::vector<uint64_t>& added = running.record.live_mounts;
+  if (std::find(added.begin(), added.end(), id) == added.end())
+    return NotFound("no mount that was added is on {:?}", destination);
+  return Annotate(Detach(running.proc, mount), destination);
+}
+
+StatusOr<std::vector<UniqueFd>> MakeTrees(Running* running, const std::vector<oci::Mount>& mounts) {
+  std::vector<UniqueFd> trees;
+  for (const oci::Mount& mount : mounts) {
+    auto tree = linux_::NewDetachedMount(mount, running->spec.linux, running->user_namespace);
+    if (!tree.ok()) return Annotate(tree.status(), mount.destination);
+    ASSIGN_OR_RETURN(const uint64_t id, MountId(*tree));
+    running->record.live_mounts.push_back(id);
+    trees.push_back(std::move(*tree));
+  }
+  return trees;
 }
 
 }  // namespace
 
 Status AddMounts(const Store& store, const std::string& id, const std::vector<oci::Mount>& mounts) {
-  // The other way to make a mount would cover the container's /dev for a moment.
-  if (!linux_::CanDetachTrees())
-    return Unsupported("to add mounts to a running container needs Linux 5.2");
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
-  ASSIGN_OR_RETURN(const LiveMounts live, OpenRunning(store, id));
-  ASSIGN_OR_RETURN(const std::vector<UniqueFd> sources, OpenSources(live, mounts));
-  RETURN_IF_ERROR(EnterMounts(live.mount_namespace, live.root));
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
-  const linux_::MountContext context{root, {}, live.spec.linux.mount_label, false};
-  size_t made = 0;
+  ASSIGN_OR_RETURN(Running running, OpenRunning(store, id));
+  ASSIGN_OR_RETURN(const std::vector<UniqueFd> trees, MakeTrees(&running, mounts));
+  // Before they are placed: inside there is no way to the state.
+  RETURN_IF_ERROR(store.Save(running.record));
+  ASSIGN_OR_RETURN(const UniqueFd root, Enter(running));
+  size_t placed = 0;
   Undo remove([&] {
-    while (made > 0)
-      IgnoreError(RemoveMount(root, mounts[--made].destination),
+    while (placed > 0)
+      IgnoreError(Detach(running.proc, trees[--placed]),
                   "undoing: the first error is the one to report");
   });
-  for (; made < mounts.size(); ++made)
-    RETURN_IF_ERROR(Annotate(linux_::MountInRoot(context, mounts[made], sources[made]),
-                             fmt::format("mounting {:?}", mounts[made].destination)));
+  for (; placed < mounts.size(); ++placed)
+    RETURN_IF_ERROR(Annotate(linux_::PlaceInRoot(root, mounts[placed], trees[placed]),
+                             fmt::format("mounting {:?}", mounts[placed].destination)));
   remove.Release();
-  return linux_::FinishReadOnly(root, mounts);
+  return OkStatus();
 }
 
 Status RemoveMounts(const Store& store, const std::string& id,
                     const std::vector<oci::Mount>& mounts) {
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
-  ASSIGN_OR_RETURN(const LiveMounts live, OpenRunning(store, id));
-  RETURN_IF_ERROR(EnterMounts(live.mount_namespace, live.root));
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::Open("/", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const Running running, OpenRunning(store, id));
+  ASSIGN_OR_RETURN(const UniqueFd root, Enter(running));
   Status first;
   // The last that was added is the first to go: it may stand in another.
   for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount)
-    first.Update(RemoveMount(root, mount->destination));
+    first.Update(RemoveMount(running, root, mount->destination));
   return first;
 }
 

@@ -255,6 +255,8 @@ StatusOr<Record> Restore(const Store& store, const CreateOptions& create, Bundle
   RETURN_IF_ERROR(MakeMountPointsAside(spec));
   Record record = NewRecord(create, spec);
   ASSIGN_OR_RETURN(const auto cgroups, MakeCgroups(store, spec, create, &record));
+  // What criu makes waits for nobody.
+  RETURN_IF_ERROR(store.SaveHalf(record));
   Undo remove_cgroups([&] {
     IgnoreError(cgroups->KillAll(SIGKILL), "undoing: what criu made may be left");
     IgnoreError(cgroups->Destroy(), "undoing: the first error is the one to report");

@@ -26,13 +26,29 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
   return OkStatus();
 }
 
-// A create that was killed half way leaves a folder without a record, and cgroups if it came to
-// them. Its init ends by itself; nobody is killed, since the cgroups may be another's that it was
-// about to refuse.
+// Cgroups that were about to be made. They may be another's, that the create was about to refuse:
+// what is not empty stays. Its own init ends by itself, soon.
+void RemoveUnowned(const Record& half) {
+  constexpr int kTries = 100;
+  constexpr useconds_t kPause = 10'000;
+  for (const auto& [hierarchy, folder] : half.cgroups)
+    for (int attempt = 0; ::rmdir(folder.c_str()) < 0 && errno == EBUSY && attempt < kTries;
+         ++attempt)
+      ::usleep(kPause);
+}
+
+// A create that was killed half way leaves a folder without a record of the container.
 Status DeleteHalf(const Store& store, const std::string& id) {
   const auto half = store.LoadHalf(id);
-  if (half.ok() && !half->cgroups.empty())
-    RETURN_IF_ERROR(cgroup::ExistingManager(half->cgroups, half->unit)->Destroy());
+  if (!half.ok() && !IsNotFound(half.status())) return half.status();
+  if (half.ok() && half->owns_cgroups) {
+    const auto cgroups = cgroup::ExistingManager(half->cgroups, half->unit);
+    RETURN_IF_ERROR(KillAndWait(*half, cgroups.get()));
+    RETURN_IF_ERROR(cgroups->Destroy());
+    RETURN_IF_ERROR(linux_::RemoveRdtGroup(half->rdt));
+  } else if (half.ok()) {
+    RemoveUnowned(*half);
+  }
   return store.Remove(id);
 }
 
@@ -44,7 +60,8 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
   const ContainerStatus status = store.StatusOf(record);
   if (scope == KillScope::kAll) {
     // As runc: there is nobody left to be missed.
-    if (status == ContainerStatus::kStopped && signal == 0) return OkStatus();
+    const bool nobody = signal == 0 || record.cgroups.empty();
+    if (status == ContainerStatus::kStopped && nobody) return OkStatus();
     const bool ends_all = signal == SIGKILL && !record.later.shares_pids;
     if (record.cgroups.empty() && !ends_all)
       return FailedPrecondition(
@@ -72,7 +89,9 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
     store.RemoveStaleLock(id);
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
+  auto lock = store.Lock(id);
+  if (mode == DeleteMode::kForce && IsNotFound(lock.status())) return OkStatus();
+  RETURN_IF_ERROR(lock.status());
   auto record = store.Load(id);
   if (!record.ok()) {
     if (mode == DeleteMode::kForce && IsNotFound(record.status())) return DeleteHalf(store, id);

@@ -58,9 +58,11 @@ Status Start(const Store& store, const std::string& id) {
   const Status hooks =
       RunHooks(spec.hooks.poststart, "poststart", StateJson(record, ContainerStatus::kRunning));
   if (!hooks.ok()) {
-    IgnoreError(sys::Kill(record.init_pid, SIGKILL),
-                "config.md#poststart: the container is stopped");
-    if (init.ok()) AwaitEnd(*init);
+    // config.md#poststart: the container is stopped.
+    if (init.ok()) {
+      IgnoreError(init->Signal(SIGKILL), "it may have ended");
+      AwaitEnd(*init);
+    }
   }
   return hooks;
 }

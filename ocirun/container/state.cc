@@ -34,6 +34,8 @@ Json ToJson(const Record& record) {
           {"rdtMonitor", record.rdt.monitor_folder},
           {"newKeyring", record.new_keyring},
           {"descriptors", record.descriptors},
+          {"ownsCgroups", record.owns_cgroups},
+          {"liveMounts", record.live_mounts},
           {"later",
            {{"atStart", record.later.at_start},
             {"atDelete", record.later.at_delete},
@@ -75,6 +77,10 @@ StatusOr<Record> FromJson(const Json& json) {
   ASSIGN_OR_RETURN(record.rdt.monitor_folder, StringOr(view, "rdtMonitor", ""));
   ASSIGN_OR_RETURN(record.new_keyring, BoolOr(view, "newKeyring", true));
   ASSIGN_OR_RETURN(record.descriptors, StringsOf(view, "descriptors"));
+  ASSIGN_OR_RETURN(record.owns_cgroups, BoolOr(view, "ownsCgroups", true));
+  if (json.contains("liveMounts") && json["liveMounts"].is_array())
+    for (const Json& mount : json["liveMounts"])
+      if (mount.is_number_unsigned()) record.live_mounts.push_back(mount.get<uint64_t>());
   ASSIGN_OR_RETURN(const JsonView later, view.Get("later"));
   ASSIGN_OR_RETURN(record.later.at_start, BoolOr(later, "atStart", true));
   ASSIGN_OR_RETURN(record.later.at_delete, BoolOr(later, "atDelete", true));
@@ -149,19 +155,31 @@ StatusOr<Record> LoadRecord(const std::string& path, const std::string& id) {
   return record;
 }
 
+// Whole or not at all. No fsync: a crash of the host ends the container, too.
+Status SaveAs(const std::string& path, const Record& record) {
+  RETURN_IF_ERROR(WriteFile(path + ".new", ToJson(record).dump(), 0600));
+  return sys::Rename(path + ".new", path);
+}
+
 }  // namespace
 
 StatusOr<UniqueFd> Store::Lock(const std::string& id) const {
   RETURN_IF_ERROR(CheckId(id));
   // Asked first: a lock would be left of what never was.
   if (!PathExists(Folder(id))) return NotFound("container does not exist");
-  return LockNew(id);
+  ASSIGN_OR_RETURN(UniqueFd lock, LockNew(id));
+  if (PathExists(Folder(id))) return lock;
+  // It was deleted since, and the lock with it: this one is ours.
+  IgnoreError(sys::Unlink(LockFile(id)), "an empty lock file harms nobody");
+  return NotFound("container does not exist");
 }
 
 void Store::RemoveStaleLock(const std::string& id) const {
   const auto fd = sys::Open(LockFile(id), O_RDWR);
   // Who holds it is about to make the container, or to remove the file.
   if (!fd.ok() || !LockFileOf(*fd, F_SETLK, id).ok() || PathExists(Folder(id))) return;
+  const auto st = sys::Stat(*fd);
+  if (!st.ok() || st->st_nlink == 0) return;  // the name is another's lock by now
   IgnoreError(sys::Unlink(LockFile(id)), "somebody else removed it");
 }
 
@@ -183,18 +201,15 @@ Status Store::Add(const std::string& id, const std::string& config) const {
   if (ErrnoOf(made) == EEXIST)
     return Error(StatusCode::kAlreadyExists, "container with given ID already exists");
   RETURN_IF_ERROR(made);
-  return WriteFile(Folder(id) + "/config.json", config, 0600);
+  Undo remove([&] { IgnoreError(RemoveTree(Folder(id)), "the first error is the one to report"); });
+  RETURN_IF_ERROR(WriteFile(Folder(id) + "/config.json", config, 0600));
+  remove.Release();
+  return OkStatus();
 }
 
-Status Store::Save(const Record& record) const {
-  RETURN_IF_ERROR(SaveHalf(record));
-  return sys::Rename(HalfFile(record.id), StateFile(record.id));
-}
+Status Store::Save(const Record& record) const { return SaveAs(StateFile(record.id), record); }
 
-Status Store::SaveHalf(const Record& record) const {
-  // No fsync: a crash of the host ends the container, too.
-  return WriteFile(HalfFile(record.id), ToJson(record).dump(), 0600);
-}
+Status Store::SaveHalf(const Record& record) const { return SaveAs(HalfFile(record.id), record); }
 
 StatusOr<Record> Store::Load(const std::string& id) const { return LoadRecord(StateFile(id), id); }
 

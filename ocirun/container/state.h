@@ -5,6 +5,7 @@
 //   <root>/                   0700
 //     .locks/ID               a lock: one command at a time works on a container
 //     ID/state.json           the record below, written by rename
+//     ID/half.json            the same while it is created, for who finds that killed
 //     ID/config.json          config.json as it was at create: later changes have no effect
 //     ID/start.sock           init waits here for `start`; gone once the command runs
 //     .seccomp/               compiled filters (linux/seccomp.h)
@@ -55,6 +56,8 @@ struct Record {
   bool new_keyring = true;
   std::vector<std::string> descriptors;  // what 0, 1 and 2 were at the start, for a checkpoint
   Later later;
+  bool owns_cgroups = true;  // false: they are about to be made, or to be refused as another's
+  std::vector<uint64_t> live_mounts;  // ids of those that were added while it ran
 };
 
 // A container that was created, and what it was created from.
@@ -83,8 +86,8 @@ class Store {
   // AlreadyExists "container with given ID already exists".
   Status Add(const std::string& id, const std::string& config) const;
   Status Save(const Record& record) const;
-  // Which cgroups a create is about to make, for who finds it killed half way. It makes no
-  // container of it yet.
+  // What a create is about to make, and then has made, for who finds it killed half way. It makes
+  // no container of it yet.
   Status SaveHalf(const Record& record) const;
   // NotFound when there is nothing of it.
   StatusOr<Record> LoadHalf(const std::string& id) const;
@@ -104,8 +107,9 @@ class Store {
   [[nodiscard]] std::string StateFile(const std::string& id) const {
     return Folder(id) + "/state.json";
   }
-  // What becomes the state file.
-  [[nodiscard]] std::string HalfFile(const std::string& id) const { return StateFile(id) + ".new"; }
+  [[nodiscard]] std::string HalfFile(const std::string& id) const {
+    return Folder(id) + "/half.json";
+  }
   [[nodiscard]] std::string LockFile(const std::string& id) const {
     return root_ + "/.locks/" + id;
   }

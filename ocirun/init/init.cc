@@ -374,8 +374,6 @@ void RunInit(InitContext* context) {
   // While it waits, processes of another container may see it (a shared pid namespace), and one
   // with CAP_SYS_PTRACE could go through this to the host's root. In a user namespace none can.
   if (context->spec.linux.Find(NamespaceType::kUser) == nullptr) context->proc.Reset();
-  // An ordinary user's exec looks up our namespaces, as root's may in any case.
-  if (!context->runtime_is_root) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   auto starter = sys::Accept(context->start);
   if (!starter.ok()) ::_exit(1);
   context->start.Reset();

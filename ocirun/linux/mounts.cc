@@ -352,4 +352,41 @@ Status MountInRoot(const MountContext& context, const oci::Mount& mount, const U
   return SetPropagation(tree, options);
 }
 
+namespace {
+
+Status CheckDetachable(const oci::Mount& mount, const MountOptions& options,
+                       const oci::Linux& config) {
+  if (options.remount) return Unsupported("a mount can't be changed");
+  if (options.source_link == LinkHandling::kCopy || options.copy_up)
+    return Unsupported("copy-symlink and tmpcopyup are for config.json");
+  if (options.bind) return OkStatus();
+  if (mount.type != "tmpfs")
+    return Unsupported("a mount of type {:?} can't be added to a running container", mount.type);
+  // Its files would be those of the host's root.
+  if (config.Find(oci::NamespaceType::kUser) != nullptr)
+    return Unsupported("a tmpfs can't be added to a container with a user namespace");
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<UniqueFd> NewDetachedMount(const oci::Mount& mount, const oci::Linux& config,
+                                    const UniqueFd& user_namespace) {
+  ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
+  RETURN_IF_ERROR(CheckDetachable(mount, options, config));
+  ASSIGN_OR_RETURN(UniqueFd tree, options.bind ? OpenSourceTree(mount, config, user_namespace)
+                                               : NewFilesystem(mount, options, config.mount_label));
+  RETURN_IF_ERROR(ChangeAttributes(tree, AttributesOf(options)));
+  RETURN_IF_ERROR(SetPropagation(tree, options));
+  return tree;
+}
+
+Status PlaceInRoot(const UniqueFd& root, const oci::Mount& mount, const UniqueFd& tree) {
+  ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(tree));
+  ASSIGN_OR_RETURN(const UniqueFd target, BindTarget(root, mount, options, st));
+  RETURN_IF_ERROR(CheckProc(target, mount, tree));
+  return PlaceTree(tree, target);
+}
+
 }  // namespace ocirun::linux_

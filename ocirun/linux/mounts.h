@@ -50,4 +50,11 @@ Status FinishReadOnly(const UniqueFd& root, const std::vector<oci::Mount>& mount
 // what OpenSourceTree() gave, or invalid.
 Status MountInRoot(const MountContext& context, const oci::Mount& mount, const UniqueFd& source);
 
+// The same in two steps, for a container that runs: the first where the caller stands, with the
+// mount's attributes and propagation; the second inside. Bind mounts and tmpfs alone: any other
+// filesystem might show what namespaces the caller is in, or find its source inside.
+StatusOr<UniqueFd> NewDetachedMount(const oci::Mount& mount, const oci::Linux& config,
+                                    const UniqueFd& user_namespace);
+Status PlaceInRoot(const UniqueFd& root, const oci::Mount& mount, const UniqueFd& tree);
+
 }  // namespace ocirun::linux_

@@ -359,6 +359,9 @@ StatusOr<std::optional<SeccompFilter>> SeccompOf(const oci::Spec& spec, const st
   constexpr char kRaw[] = "run.oci.seccomp_bpf_data";
   std::optional<SeccompFilter> filter;
   if (const auto raw = spec.annotations.find(kRaw); raw != spec.annotations.end()) {
+    if (spec.linux.seccomp.has_value() && !spec.linux.seccomp->listener_path.empty())
+      return InvalidArgument("annotations.{} and linux.seccomp.listenerPath: only one can be",
+                             kRaw);
     auto read = RawFilter(raw->second);
     if (!read.ok()) return Annotate(read.status(), fmt::format("annotations.{}", kRaw));
     filter = std::move(*read);
