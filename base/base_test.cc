@@ -136,51 +136,16 @@ TEST_CASE("a walk without openat2 goes where openat2 goes") {
     link(i == 0 ? "a" : fmt::format("chain{}", i - 1).c_str(), fmt::format("chain{}", i).c_str());
   const auto root = sys::Open(top, O_PATH | O_DIRECTORY);
   REQUIRE(root.ok());
-  for (const char* path : {".",
-                           "/",
-                           "..",
-                           "../..",
-                           "a",
-                           "/a",
-                           "a/",
-                           "a/.",
-                           "./a",
-                           "a//b",
-                           "a/b/..",
-                           "a/b/../file",
-                           "a/file",
-                           "a/file/",
-                           "a/file/.",
-                           "a/file/..",
-                           "a/file/x",
-                           "none",
-                           "none/x",
-                           "relative",
-                           "relative/",
-                           "relative/c",
-                           "relative/..",
-                           "absolute",
-                           "absolute/c",
-                           "climbs",
-                           "top",
-                           "top/a/file",
-                           "slash",
-                           "file_slash",
-                           "dangling",
-                           "dangling/x",
-                           "loop",
-                           "loop/x",
-                           "through",
-                           "a/out",
-                           "../outside",
-                           "a/b/c/../../../../../a/file",
-                           "chain39",
-                           "chain40",
-                           "chain39/file",
-                           "a/b/c/",
-                           "relative/.",
-                           "top/..",
-                           ""})
+  CHECK(Walk(*root, "chain39/file", O_PATH, RESOLVE_IN_ROOT, 0).ok());
+  for (const char* path :
+       {".", "/", "..", "../..", "a", "/a", "a/", "a/.", "./a", "a//b", "a/b/..", "a/b/../file",
+        "a/file", "a/file/", "a/file/.", "a/file/..", "a/file/x", "none", "none/x", "relative",
+        "relative/", "relative/c", "relative/..", "absolute", "absolute/c", "climbs", "top",
+        "top/a/file", "slash", "file_slash", "dangling", "dangling/x", "loop", "loop/x", "through",
+        "a/out", "../outside", "a/b/c/../../../../../a/file",
+        // The kernel goes on counting when it walks again, up to three times: 13
+        // links are always few enough, and 41 too many.
+        "chain12", "chain40", "chain12/file", "a/b/c/", "relative/.", "top/..", ""})
     for (const int flags : {O_PATH, O_RDONLY, O_WRONLY, O_PATH | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW,
                             O_PATH | O_DIRECTORY, O_PATH | O_NOFOLLOW | O_DIRECTORY})
       for (const uint64_t how : {RESOLVE_IN_ROOT, RESOLVE_BENEATH})
