@@ -86,9 +86,10 @@ user_namespace() {
   inside true
   [ "$status" -eq 1 ]
   [[ $output == *'unknown option "noexce"'* ]]
-  edit_config . '.mounts[-1].options = ["rbind", "sync", "lazytime"]'
+  edit_config . '.mounts[-1].options = ["rbind", "sync", "lazytime", "mode=755"]'
   inside true
   [ "$status" -eq 0 ]
+  [[ $output == *"option \\\"mode=755\\\" has no effect on a bind mount"* ]]
 }
 
 @test "a file on a folder, and a folder on a file: what does not fit is told" {

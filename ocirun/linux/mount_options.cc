@@ -177,15 +177,21 @@ StatusOr<bool> ParseSpecial(const oci::Mount& mount, const std::string& option, 
 }
 
 // A mount of a filesystem that is there can't change its options: the kernel ignores them. Those
-// that mount(8) knows as flags go; any other is a mistake, and "noexce" would be no protection.
+// that mount(8) knows as flags go, and values ("mode=755", which the specification's own tests give
+// to a bind mount) are to be warned of. Any other word is a mistake, and "noexce" would be no
+// protection.
 Status CheckSuperblockOptions(const oci::Mount& mount, MountOptions* options) {
   const bool cgroups = mount.type == "cgroup" || mount.type == "cgroup2";
   if (options->remount || (!options->bind && !cgroups)) return OkStatus();
-  for (const std::string& option : options->superblock)
-    if (!Contains(kSuperblockFlags, option))
+  for (const std::string& option : options->superblock) {
+    if (options->bind && option.find('=') != std::string::npos) {
+      options->without_effect.push_back(option);
+    } else if (!Contains(kSuperblockFlags, option)) {
       return InvalidArgument(
           "unknown option {:?}: {} mounts cannot have any filesystem-specific options", option,
           options->bind ? "bind" : "cgroup");
+    }
+  }
   options->superblock.clear();
   return OkStatus();
 }

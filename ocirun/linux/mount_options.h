@@ -30,7 +30,8 @@ struct MountOptions {
   // src-nofollow binds a link itself, copy-symlink makes one that is the same; dest-nofollow mounts
   // on a link itself.
   LinkHandling source_link = LinkHandling::kFollow, target_link = LinkHandling::kFollow;
-  std::vector<std::string> superblock;  // for the filesystem: "sync", "size=64m"
+  std::vector<std::string> superblock;      // for the filesystem: "sync", "size=64m"
+  std::vector<std::string> without_effect;  // what a bind mount can't have
 };
 
 // Pure. InvalidArgument for what contradicts itself.

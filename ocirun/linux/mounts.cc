@@ -24,6 +24,7 @@
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/proc.h"
 #include "ocirun/linux/tree.h"
+#include "ocirun/log/log.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -196,6 +197,8 @@ StatusOr<UniqueFd> BindTarget(const UniqueFd& root, const oci::Mount& mount,
 
 Status MountBind(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options,
                  const UniqueFd& opened) {
+  for (const std::string& option : options.without_effect)
+    Warn("mount {:?}: option {:?} has no effect on a bind mount", mount.destination, option);
   UniqueFd own;
   if (!opened.valid()) {
     ASSIGN_OR_RETURN(own, OpenSource(mount, options));
