@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <climits>
 
 #include "base/file.h"
 #include "base/sys/file.h"
@@ -62,11 +61,8 @@ Status CopyFile(const UniqueFd& parent, const std::string& name, const UniqueFd&
 }
 
 Status CopyLink(const UniqueFd& parent, const std::string& name, const UniqueFd& to_parent) {
-  std::array<char, PATH_MAX> target;
-  const ssize_t n = ::readlinkat(parent.get(), name.c_str(), target.data(), target.size() - 1);
-  if (n < 0) return SysError(errno, "readlink", name);
-  target[static_cast<size_t>(n)] = '\0';
-  if (::symlinkat(target.data(), to_parent.get(), name.c_str()) < 0)
+  ASSIGN_OR_RETURN(const std::string target, sys::ReadLinkAt(parent, name));
+  if (::symlinkat(target.c_str(), to_parent.get(), name.c_str()) < 0)
     return SysError(errno, "symlink", name);
   return OkStatus();
 }

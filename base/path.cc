@@ -11,8 +11,6 @@ namespace {
 
 constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
-constexpr int kMaxLinks = 40;  // as the kernel's own limit, path_resolution(7)
-
 StatusOr<UniqueFd> MakeDirs(const UniqueFd& root, std::string_view path, mode_t mode, int links);
 
 // Makes folder `name` in `parent`, a path below the root that exists. A link with that name which

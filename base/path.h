@@ -18,6 +18,9 @@
 
 namespace ocirun {
 
+// The most links that are followed for one path, as by the kernel (path_resolution(7)).
+inline constexpr int kMaxLinks = 40;
+
 // "/a//./b/" -> {"a", "b"}; ".." is kept (the kernel resolves it inside the root).
 std::vector<std::string> PathComponents(std::string_view path);
 

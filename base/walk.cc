@@ -18,8 +18,6 @@
 namespace ocirun {
 namespace {
 
-constexpr int kMaxLinks = 40;  // as the kernel's own limit, path_resolution(7)
-
 bool IsProcfs(const UniqueFd& fd) {
   struct statfs fs;
   return ::fstatfs(fd.get(), &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;

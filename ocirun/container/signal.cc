@@ -31,9 +31,9 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
 void RemoveUnowned(const Record& half) {
   constexpr int kTries = 100;
   constexpr useconds_t kPause = 10'000;
+  int tries = 0;  // for all of them: what is busy in one hierarchy is so in the others
   for (const auto& [hierarchy, folder] : half.cgroups)
-    for (int attempt = 0; ::rmdir(folder.c_str()) < 0 && errno == EBUSY && attempt < kTries;
-         ++attempt)
+    for (; ::rmdir(folder.c_str()) < 0 && errno == EBUSY && tries < kTries; ++tries)
       ::usleep(kPause);
 }
 

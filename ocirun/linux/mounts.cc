@@ -9,8 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <climits>
 
 #include "base/copy_tree.h"
 #include "base/file.h"
@@ -100,22 +98,19 @@ Status CheckProc(const UniqueFd& target, const oci::Mount& mount, const UniqueFd
 // Opens `path` below the root as a place to mount a file on, making an empty file when missing. A
 // link that leads nowhere yet is followed, inside the root, and what it points to is made.
 StatusOr<UniqueFd> FileTarget(const UniqueFd& root, std::string path) {
-  constexpr int kMaxLinks = 40;  // as the kernel's own limit, path_resolution(7)
   for (int links = 0; links < kMaxLinks; ++links) {
     auto target = OpenInRoot(root, path, O_PATH);
     if (target.ok() || ErrnoOf(target.status()) != ENOENT) return target;
     const size_t slash = path.rfind('/');
     const std::string name = path.substr(slash + 1);
     ASSIGN_OR_RETURN(const UniqueFd folder, MakeDirsInRoot(root, path.substr(0, slash), 0755));
-    std::array<char, PATH_MAX> text;
-    const ssize_t n = ::readlinkat(folder.get(), name.c_str(), text.data(), text.size());
-    if (n < 0) {
+    const auto to = sys::ReadLinkAt(folder, name);
+    if (!to.ok()) {
       RETURN_IF_ERROR(
           sys::OpenAt(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0755).status());
       return sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW);
     }
-    const std::string to(text.data(), static_cast<size_t>(n));
-    path = to[0] == '/' ? to : path.substr(0, slash + 1) + to;
+    path = to->starts_with('/') ? *to : path.substr(0, slash + 1) + *to;
   }
   return SysError(ELOOP, "open", path);
 }
@@ -173,19 +168,16 @@ StatusOr<UniqueFd> OpenSource(const oci::Mount& mount, const MountOptions& optio
 
 // A link that says the same as the source.
 Status CopyLink(const UniqueFd& root, const oci::Mount& mount, const UniqueFd& source) {
-  std::array<char, PATH_MAX> text;
-  const ssize_t n = ::readlinkat(source.get(), "", text.data(), text.size() - 1);
-  if (n < 0) return SysError(errno, "readlink", mount.source);
-  text[static_cast<size_t>(n)] = '\0';
+  auto text = sys::ReadLinkAt(source, "");
+  if (!text.ok()) return Annotate(text.status(), mount.source);
   const size_t slash = mount.destination.rfind('/');
   ASSIGN_OR_RETURN(const UniqueFd folder,
                    MakeDirsInRoot(root, mount.destination.substr(0, slash), 0755));
   const std::string name = mount.destination.substr(slash + 1);
-  if (::symlinkat(text.data(), folder.get(), name.c_str()) == 0) return OkStatus();
+  if (::symlinkat(text->c_str(), folder.get(), name.c_str()) == 0) return OkStatus();
   if (errno != EEXIST) return SysError(errno, "symlink", mount.destination);
-  std::array<char, PATH_MAX> there;
-  const ssize_t length = ::readlinkat(folder.get(), name.c_str(), there.data(), there.size());
-  if (length == n && std::equal(there.begin(), there.begin() + n, text.begin())) return OkStatus();
+  const auto there = sys::ReadLinkAt(folder, name);
+  if (there.ok() && *there == *text) return OkStatus();
   return SysError(EEXIST, "symlink", mount.destination);
 }
 
