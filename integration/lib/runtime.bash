@@ -30,3 +30,25 @@ inside() {
   edit_config . '.process.args = ["sh", "-c", $script]' --arg script "$1"
   run "${R[@]}" run box
 }
+
+# script_of_nobody: what comes in becomes the script of an ordinary user, in a folder with a bundle and
+# the program of his own, where the container `mine` runs; "${AS_NOBODY[@]}" runs it.
+script_of_nobody() {
+  id nobody >/dev/null || skip "no user nobody"
+  local mine=$FILE_DIR/mine
+  install -d -o nobody -m 0755 "$mine" "$mine/run"
+  chmod 0755 "$FILE_DIR"
+  cp -a "$FILE_DIR/bundle/rootfs" "$mine/rootfs" && chown -R nobody "$mine"
+  cp "$OCIRUN" "$mine/ocirun"
+  cat >"$mine/script" <<'END'
+set -e
+cd "$1" && export XDG_RUNTIME_DIR=$1/run
+./ocirun spec --rootless
+jq '.process.terminal = false | .root.readonly = false | .process.args = ["sleep", "1000"]' config.json >c && mv c config.json
+./ocirun run -d mine </dev/null >out 2>&1 || { cat out; exit 1; }
+# refused COMMAND...: it must fail.
+refused() { ! "$@" || { echo "not refused: $*"; exit 9; }; }
+END
+  cat >>"$mine/script"
+  AS_NOBODY=(setpriv --reuid=nobody --regid=nogroup --clear-groups bash "$mine/script" "$mine")
+}

@@ -100,7 +100,7 @@ END_PYTHON
 }
 
 @test "--log file:, syslog: and journald:, as crun's" {
-  "${R[@]}" --log "file:$FILE_DIR/named.log" start no || true
+  run -1 "${R[@]}" --log "file:$FILE_DIR/named.log" start no
   grep -q 'level=error msg="container does not exist"' "$FILE_DIR/named.log"
   run hear /dev/log --log syslog:web
   [[ $output =~ ^"b'<11>"[A-Z][a-z]+\ [\ 1-3][0-9]\ [0-9:]{8}" web: container does not exist'"$ ]]
@@ -120,7 +120,8 @@ END_PYTHON
   for target in syslog: journald: file:; do
     fails "--log $target: nothing behind the colon" "${R[@]}" --log $target list
   done
-  (cd "$FILE_DIR" && "${R[@]}" --log other:log start no) || true
+  cd "$FILE_DIR"
+  run -1 "${R[@]}" --log other:log start no
   grep -q 'container does not exist' "$FILE_DIR/other:log"
 }
 

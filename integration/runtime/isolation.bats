@@ -165,16 +165,16 @@ END
 }
 
 @test "a working folder that is missing is made, also below a read-only root; by an exec it is not" {
-  edit_config . '.root.readonly = true | .process.cwd = "/work/here"'
+  edit_config . '.root.readonly = true | .process.cwd = "/srv/here"'
   inside pwd
-  [ "$output" = /work/here ]
+  [ "$output" = /srv/here ]
   edit_config . '.root.readonly = false | .process.cwd = "/" | .process.args = ["sleep", "1000"]'
   "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
   run "${R[@]}" exec --cwd /nowhere box true
   [ "$status" -eq 255 ]
   [[ $output == *'chdir to cwd ("/nowhere") set in config.json failed: no such file or directory'* ]]
   [ ! -e rootfs/nowhere ]
-  rmdir rootfs/work/here rootfs/work
+  rmdir rootfs/srv/here rootfs/srv
 }
 
 @test "a name that is set twice is refused: by its field and as a sysctl" {

@@ -218,22 +218,13 @@ refused() {
 }
 
 @test "an ordinary user without any of them" {
-  id nobody >/dev/null || skip "no user nobody"
-  install -d -o nobody -m 0755 "$FILE_DIR/mine" "$FILE_DIR/mine/run"
-  cp -a "$FILE_DIR/bundle/rootfs" "$FILE_DIR/mine/rootfs" && chown -R nobody "$FILE_DIR/mine"
-  cp "$OCIRUN" "$FILE_DIR/mine/ocirun"
-  cat >"$FILE_DIR/mine/script" <<'END'
-set -e
-cd "$1" && export XDG_RUNTIME_DIR=$1/run
-./ocirun spec --rootless
-jq '.process.terminal = false | .root.readonly = false | .process.args = ["sleep", "1000"]' config.json >c && mv c config.json
-./ocirun run -d mine </dev/null >out 2>&1 || { cat out; exit 1; }
+  script_of_nobody <<'END'
 ./ocirun exec mine sh -c 'id -u; [ "$(readlink /proc/1/ns/mnt)" = "$(readlink /proc/self/ns/mnt)" ] && echo same'
 ./ocirun kill mine KILL
 ./ocirun delete -f mine
 END
   # shellcheck disable=SC2086
   run "$OCIRUN_TEST_BIN/deny" clone3=38 close_range=38 pidfd_open=38 execveat=38 openat2=38 ${MOUNT_CALLS// /=38 }=38 mount_setattr=38 -- \
-    setpriv --reuid=nobody --regid=nogroup --clear-groups bash "$FILE_DIR/mine/script" "$FILE_DIR/mine"
+    "${AS_NOBODY[@]}"
   [ "$status" -eq 0 ] && [ "$(echo $output)" = "0 same" ] || { echo "$output"; return 1; }
 }
