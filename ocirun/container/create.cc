@@ -30,6 +30,7 @@
 #include "ocirun/linux/proc.h"
 #include "ocirun/linux/resctrl.h"
 #include "ocirun/linux/seccomp.h"
+#include "ocirun/linux/self_exe.h"
 #include "ocirun/log/log.h"
 
 namespace ocirun::container {
@@ -162,6 +163,7 @@ Status Accompany(const UniqueFd& socket, const init::InitContext& context, const
     return OpenSourceForInit(context, record.init_pid, index);
   };
   RETURN_IF_ERROR(init::SendMessage(socket, init::Message::kGo));
+  linux_::ReleaseSelf();
   if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) {
     RETURN_IF_ERROR(init::ExpectServing(socket, init::Message::kRunHooks, open_source));
     // prestart is from the days when a container was created by then (config.md#prestart).
@@ -235,8 +237,9 @@ Status MakeRdtGroup(const oci::Spec& spec, Record* record) {
 
 namespace {
 
-// From the clone to kReady. The record has the process when this succeeds. The result is the socket
-// on which init waits to hear that the container is kept; it ends when it hears nothing.
+// From the clone to kReady. The record has the process when this succeeds, and is noted. The result
+// is the socket on which init waits to hear that the container is kept; it ends when it hears
+// nothing.
 StatusOr<UniqueFd> StartInit(const Store& store, init::InitContext* context, const oci::Spec& spec,
                              cgroup::Manager* cgroups, Record* record) {
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
@@ -355,7 +358,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
     IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
     IgnoreError(sys::WaitPid(record.init_pid).status(), "it may have been reaped");
   });
-  RETURN_IF_ERROR(store.Save(record));
+  RETURN_IF_ERROR(store.Complete(record.id));
   RETURN_IF_ERROR(SendPidfdToAnnotated(spec, record.init_pid));
   RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, record.init_pid));
   RETURN_IF_ERROR(init::SendMessage(*init, init::Message::kGo));

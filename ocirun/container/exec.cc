@@ -25,6 +25,7 @@
 #include "ocirun/linux/lsm.h"
 #include "ocirun/linux/proc.h"
 #include "ocirun/linux/scheduling.h"
+#include "ocirun/linux/self_exe.h"
 #include "ocirun/log/log.h"
 
 namespace ocirun::container {
@@ -62,6 +63,7 @@ struct ExecContext {
   int preserve_fds = 0;
   cgroup::Entry cgroups;
   UniqueFd parent, console;
+  UniqueFd runtime;  // the other end of `parent`, which the child lets go
 };
 
 Status SetOwnOomScoreAdj(const ExecContext& c) {
@@ -106,6 +108,8 @@ Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
                            c->parent.get(), c->console.get(),      answer.get()};
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
+  c->runtime.Reset();
+  c->cgroups.folder.Reset();
   RETURN_IF_ERROR(CloseAllBut(std::move(keep)));
   // In runc's words, as init's.
   Debug("nsexec container setup: entering the container");
@@ -225,6 +229,7 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }
   ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
+  context.runtime = std::move(sockets.first);
   context.parent = std::move(sockets.second);
   // In a paused container the process stands still until `resume`, which needs the lock. What it
   // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
@@ -241,18 +246,18 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   RETURN_IF_ERROR(cloned.status());
   const pid_t pid = *cloned;
   if (pid == 0) {
-    sockets.first.Reset();
     IgnoreError(init::SendFailure(context.parent, RunInContainer(&context)),
                 "a parent that is gone needs no reason");
     ::_exit(255);
   }
   sys::ChildGuard guard(pid);
   context.parent.Reset();
-  RETURN_IF_ERROR(init::SendMessage(sockets.first, init::Message::kGo));
+  RETURN_IF_ERROR(init::SendMessage(context.runtime, init::Message::kGo));
+  linux_::ReleaseSelf();
   const auto to_agent = [&](UniqueFd listener) {
     return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kRunning, pid, listener);
   };
-  RETURN_IF_ERROR(Annotate(init::ExpectEnd(sockets.first, to_agent), kNotStarted));
+  RETURN_IF_ERROR(Annotate(init::ExpectEnd(context.runtime, to_agent), kNotStarted));
   RETURN_IF_ERROR(HandOver({options.pid_file, options.pidfd_socket}, pid));
   return guard.Release();
 }

@@ -211,6 +211,10 @@ Status Store::Save(const Record& record) const { return SaveAs(StateFile(record.
 
 Status Store::SaveHalf(const Record& record) const { return SaveAs(HalfFile(record.id), record); }
 
+Status Store::Complete(const std::string& id) const {
+  return sys::Rename(HalfFile(id), StateFile(id));
+}
+
 StatusOr<Record> Store::Load(const std::string& id) const { return LoadRecord(StateFile(id), id); }
 
 StatusOr<Record> Store::LoadHalf(const std::string& id) const {

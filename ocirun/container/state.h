@@ -89,6 +89,8 @@ class Store {
   // What a create is about to make, and then has made, for who finds it killed half way. It makes
   // no container of it yet.
   Status SaveHalf(const Record& record) const;
+  // What SaveHalf() noted last is a container from now on.
+  Status Complete(const std::string& id) const;
   // NotFound when there is nothing of it.
   StatusOr<Record> LoadHalf(const std::string& id) const;
   // NotFound "container does not exist".

@@ -54,6 +54,7 @@ Status CloseTheRest(InitContext* c, Progress*) {
   for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
   for (const JoinedNamespace& ns : c->joined) keep.push_back(ns.fd.get());
   for (const UniqueFd& file : c->cgroups_entry.files) keep.push_back(file.get());
+  c->cgroups_entry.folder.Reset();
   return CloseAllBut(std::move(keep));
 }
 

@@ -2,12 +2,17 @@
 #include "ocirun/linux/self_exe.h"
 
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 #include "base/path.h"
 #include "base/sys/file.h"
@@ -45,11 +50,26 @@ StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
   return copy;
 }
 
+// The descriptor that this program was executed from, when it is one of kHeldSelf's.
+std::optional<int> HeldSelf() {
+  constexpr std::string_view kPrefix = "/dev/fd/";  // execveat(2), AT_EMPTY_PATH
+  const auto* name = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  if (name == nullptr || std::string_view(name).substr(0, kPrefix.size()) != kPrefix)
+    return std::nullopt;
+  const int fd = std::atoi(name + kPrefix.size());
+  if (fd < kHeldSelf) return std::nullopt;
+  return fd;
+}
+
 }  // namespace
 
 Status ProtectSelf(char** argv) {
   ASSIGN_OR_RETURN(const UniqueFd self, sys::Open("/proc/self/exe", O_RDONLY));
-  if (IsProtected(self)) return OkStatus();
+  if (IsProtected(self)) {
+    // For no hook or helper.
+    if (const auto held = HeldSelf()) ::fcntl(*held, F_SETFD, FD_CLOEXEC);
+    return OkStatus();
+  }
   auto copy = ReadOnlyBind(self);
   if (!copy.ok()) copy = SealedCopy(self);
   if (!copy.ok()) return Annotate(copy.status(), "can't protect the runtime's own program");
@@ -61,6 +81,12 @@ Status ProtectSelf(char** argv) {
   // other afterwards.
   if (sys::MayBeMissing(errno)) ::execve(ProcFdPath(*copy).c_str(), argv, environ);
   return SysError(errno, "execveat", "/proc/self/exe");
+}
+
+void ReleaseSelf() {
+  static bool released = false;
+  if (std::exchange(released, true)) return;  // its number may be another's by now
+  if (const auto held = HeldSelf()) ::close(*held);
 }
 
 StatusOr<std::string> SelfPath() {

@@ -13,6 +13,13 @@ namespace ocirun::linux_ {
 // already runs from a read-only mount; otherwise it does not return unless it fails.
 Status ProtectSelf(char** argv);
 
+// The descriptor of that mount is kept over the exec, from this number on: to close the last one
+// dissolves the mount, and that waits for an RCU grace period. ReleaseSelf() closes it and is
+// called by the runtime when it has nothing else to do, while init works; elsewhere it ends with
+// the process. No process of a container has it: init closes all it does not need.
+inline constexpr int kHeldSelf = 200;
+void ReleaseSelf();
+
 // The file that this program was started from, also after ProtectSelf().
 StatusOr<std::string> SelfPath();
 

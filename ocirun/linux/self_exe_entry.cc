@@ -18,6 +18,8 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 
+#include "ocirun/linux/self_exe.h"
+
 namespace {
 
 long Call(long number, long a, long b, long c, long d, long e) {
@@ -86,8 +88,12 @@ extern "C" void OcirunProtectSelf(long* stack) {
   attributes.propagation = 0;
   attributes.userns_fd = 0;
   if (Call(SYS_mount_setattr, tree, Address(""), AT_EMPTY_PATH, Address(&attributes),
-           sizeof attributes) == 0)
-    Call(SYS_execveat, tree, Address(""), Address(argv), Address(envp), AT_EMPTY_PATH);
+           sizeof attributes) == 0) {
+    const long held = Call(SYS_fcntl, tree, F_DUPFD, ocirun::linux_::kHeldSelf, 0, 0);
+    Call(SYS_execveat, held < 0 ? tree : held, Address(""), Address(argv), Address(envp),
+         AT_EMPTY_PATH);
+    if (held >= 0) CloseFd(held);
+  }
   CloseFd(tree);
 }
 
