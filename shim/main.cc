@@ -23,6 +23,7 @@
 #include "base/version.h"
 #include "containerd/bootstrap.pb.h"
 #include "containerd/task.pb.h"
+#include "ocirun/linux/self_exe.h"
 #include "shim/flags.h"
 #include "shim/loop.h"
 #include "shim/server.h"
@@ -32,12 +33,15 @@ namespace ocirun::shim {
 namespace {
 
 constexpr int kListenerFd = 3;
+// Of the read-only mount that the server is executed from. It stays open: to close it would
+// dissolve the mount, for which the kernel waits.
+constexpr int kProgramFd = 4;
 constexpr char kDefaultSocketDir[] = "/run/containerd/s";
 constexpr char kDefaultRuntimeRoot[] = "/run/containerd/ocirun";
 
 // ocirun beside this program; found through PATH when it is installed elsewhere.
-std::string DefaultRuntime() {
-  const auto self = sys::ReadLink("/proc/self/exe");
+std::string RuntimeProgram() {
+  const auto self = linux_::SelfPath();
   if (!self.ok()) return "ocirun";
   const std::string beside = self->substr(0, self->rfind('/') + 1) + "ocirun";
   return PathExists(beside) ? beside : "ocirun";
@@ -63,7 +67,12 @@ std::string SocketDirFromStdin(const Flags& flags) {
   return params.socket_dir();
 }
 
+std::string DefaultRuntime() { return linux_::RunsProtected() ? kBuiltIn : RuntimeProgram(); }
+
 StatusOr<pid_t> SpawnServer(const Flags& flags, const UniqueFd& listener) {
+  ASSIGN_OR_RETURN(std::string self, linux_::SelfPath());
+  // Without the right to make such a mount there is no built-in runtime.
+  const auto program = linux_::ReadOnlySelf();
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   ::posix_spawn_file_actions_init(&actions);
@@ -80,17 +89,20 @@ StatusOr<pid_t> SpawnServer(const Flags& flags, const UniqueFd& listener) {
   ::posix_spawn_file_actions_adddup2(&actions, listener.get(), kListenerFd);
   // Whatever else the caller has open would stay so as long as the container runs: a pipe that
   // somebody reads to its end, a file on a disk that is to be unmounted.
-  ::posix_spawn_file_actions_addclosefrom_np(&actions, kListenerFd + 1);
+  if (program.ok()) ::posix_spawn_file_actions_adddup2(&actions, program->get(), kProgramFd);
+  ::posix_spawn_file_actions_addclosefrom_np(&actions,
+                                             (program.ok() ? kProgramFd : kListenerFd) + 1);
   // A session of its own: a signal for the manager's group is not for the shim.
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-  std::vector<std::string> words = {"ocishim", "-namespace", flags.name_space, "-id",
-                                    flags.id,  "-address",   flags.address};
+  std::vector<std::string> words = {self,     "-namespace", flags.name_space, "-id",
+                                    flags.id, "-address",   flags.address};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   pid_t pid = 0;
-  const int result =
-      ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
+  const std::string path =
+      program.ok() ? fmt::format("/proc/self/fd/{}", kProgramFd) : "/proc/self/exe";
+  const int result = ::posix_spawn(&pid, path.c_str(), &actions, &attributes, argv.data(), environ);
   if (result != 0) return SysError(result, "exec", "ocishim");
   return pid;
 }
@@ -122,7 +134,7 @@ StatusOr<int> Start(const Flags& flags) {
 // Only what is ours: the container of the id, through its runtime.
 StatusOr<int> Delete(const Flags& flags) {
   const std::string root = flags.runtime_root.empty() ? kDefaultRuntimeRoot : flags.runtime_root;
-  const Command command{.path = DefaultRuntime(),
+  const Command command{.path = RuntimeProgram(),
                         .args = {"ocirun", "--root", root, "delete", "--force", flags.id},
                         .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}};
   ASSIGN_OR_RETURN(const CommandResult result, RunCommand(command));
@@ -137,6 +149,9 @@ StatusOr<int> Delete(const Flags& flags) {
 }
 
 StatusOr<int> Serve(const Flags& flags) {
+  // The name of a descriptor is all that the kernel has for a program of such a mount.
+  if (::prctl(PR_SET_NAME, "ocishim") < 0) return SysError(errno, "prctl PR_SET_NAME");
+  if (linux_::RunsProtected()) ::fcntl(kProgramFd, F_SETFD, FD_CLOEXEC);
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
     return SysError(errno, "prctl PR_SET_CHILD_SUBREAPER");
   UniqueFd listener;

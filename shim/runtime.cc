@@ -6,10 +6,15 @@
 #include <spawn.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
+
 #include "base/file.h"
 #include "base/json.h"
+#include "base/open_fds.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
+#include "ocirun/cli/program.h"
 
 namespace ocirun::shim {
 namespace {
@@ -40,11 +45,17 @@ StatusCode CodeOf(const std::string& message) {
   return StatusCode::kUnknown;
 }
 
-}  // namespace
+std::vector<char*> Pointers(std::vector<std::string>* words) {
+  std::vector<char*> argv;
+  for (std::string& word : *words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  return argv;
+}
 
-StatusOr<pid_t> Runtime::Spawn(const std::vector<std::string>& args,
-                               const Streams::ChildEnds& ends) {
-  ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
+// What 0, 1 and 2 of the runtime are to be.
+using StandardFds = std::array<int, 3>;
+
+StatusOr<pid_t> SpawnProgram(std::vector<std::string> words, const StandardFds& fds) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   ::posix_spawn_file_actions_init(&actions);
@@ -53,41 +64,76 @@ StatusOr<pid_t> Runtime::Spawn(const std::vector<std::string>& args,
     ::posix_spawn_file_actions_destroy(&actions);
     ::posix_spawnattr_destroy(&attributes);
   });
-  const UniqueFd* fds[] = {&ends.in, &ends.out, &ends.err};
-  for (int i = 0; i < 3; ++i)
-    ::posix_spawn_file_actions_adddup2(&actions, fds[i]->valid() ? fds[i]->get() : null.get(), i);
+  for (int i = 0; i < 3; ++i) ::posix_spawn_file_actions_adddup2(&actions, fds[i], i);
   sigset_t none, all;
   ::sigemptyset(&none);
   ::sigfillset(&all);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::vector<std::string> words = {binary_, "--root",       root_, "--log",
-                                    log_,    "--log-format", "json"};
-  if (cgroups_ == Cgroups::kSystemd) words.emplace_back("--systemd-cgroup");
-  words.insert(words.end(), args.begin(), args.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = Pointers(&words);
   pid_t pid = 0;
   const int result =
-      ::posix_spawnp(&pid, binary_.c_str(), &actions, &attributes, argv.data(), environ);
-  if (result != 0) return SysError(result, "exec", binary_);
+      ::posix_spawnp(&pid, words[0].c_str(), &actions, &attributes, argv.data(), environ);
+  if (result != 0) return SysError(result, "exec", words[0]);
   return pid;
+}
+
+// In the child. Nothing of the shim is left to it but its memory: a connection that it held open,
+// or a signal that it blocked, would be the container's as well.
+[[noreturn]] void RunBuiltIn(std::vector<std::string> words, const StandardFds& fds) {
+  for (int i = 0; i < 3; ++i)
+    if (fds[i] != i && ::dup2(fds[i], i) < 0) ::_exit(1);
+  if (!CloseAllBut({0, 1, 2}).ok()) ::_exit(1);
+  ::signal(SIGPIPE, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::program_invocation_short_name = words[0].data();
+  const std::vector<char*> argv = Pointers(&words);
+  ::_exit(cli::RunCommandLine(static_cast<int>(words.size()), const_cast<char**>(argv.data())));
+}
+
+StatusOr<pid_t> ForkBuiltIn(std::vector<std::string> words, const StandardFds& fds) {
+  const pid_t pid = ::fork();
+  if (pid < 0) return SysError(errno, "fork");
+  if (pid == 0) RunBuiltIn(std::move(words), fds);
+  return pid;
+}
+
+}  // namespace
+
+std::vector<std::string> Runtime::CommandLine(const std::vector<std::string>& args) const {
+  std::vector<std::string> words = {binary_ == kBuiltIn ? "ocirun" : binary_,
+                                    "--root",
+                                    root_,
+                                    "--log",
+                                    log_,
+                                    "--log-format",
+                                    "json"};
+  if (cgroups_ == Cgroups::kSystemd) words.emplace_back("--systemd-cgroup");
+  words.insert(words.end(), args.begin(), args.end());
+  return words;
 }
 
 Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) const {
   const int code = sys::ExitCodeOf(wait_status);
   if (code == 0) return OkStatus();
   std::string message = LastError(log_);
-  if (message.empty()) message = fmt::format("{} {} exited with status {}", binary_, args[0], code);
+  if (message.empty())
+    message = fmt::format("{} {} exited with status {}", CommandLine({})[0], args[0], code);
   return Error(CodeOf(message), "{}", message);
 }
 
 void Runtime::Run(std::vector<std::string> args, Streams::ChildEnds ends, Done done) {
   // Errors of earlier runs must not be taken for this one's.
   if (PathExists(log_)) IgnoreError(sys::Unlink(log_), "then an old message may be shown");
-  const auto pid = Spawn(args, ends);
+  const auto null = sys::Open("/dev/null", O_RDWR);
+  if (!null.ok()) return done(null.status());
+  const auto given = [&](const UniqueFd& end) { return end.valid() ? end.get() : null->get(); };
+  const StandardFds fds = {given(ends.in), given(ends.out), given(ends.err)};
+  const auto pid = binary_ == kBuiltIn ? ForkBuiltIn(CommandLine(args), fds)
+                                       : SpawnProgram(CommandLine(args), fds);
   if (!pid.ok()) return done(pid.status());
   loop_->OnChild(*pid, [this, args = std::move(args), done = std::move(done)](int wait_status) {
     done(Failure(args, wait_status));

@@ -11,15 +11,28 @@
 
 namespace ocirun::shim {
 
-// Runs an OCI runtime as a program, with runc's command line, without ever waiting for it: the
-// result comes through the loop.
+// The runtime's name when it is the one that is built in.
+inline constexpr char kBuiltIn[] = "";
+
+// Runs an OCI runtime with runc's command line, without ever waiting for it: the result comes
+// through the loop. Ours is built in and runs in a child of the shim, without an exec; any other is
+// a program.
+//
+//   shim ── fork ──► child: the runtime's library ── clone3 ──► init of the container
+//     │                │                                          │
+//     │◄── exit status ┘  (errors are in log.json)                │
+//     └◄── the container's processes become the shim's (subreaper)┘
+//
+// The child is seen from the container as the runtime's program would be: the shim itself runs from
+// a read-only mount (linux/self_exe.h), or else has nothing built in.
 class Runtime {
  public:
   using Done = std::function<void(const Status&)>;
 
   enum class Cgroups { kFolders, kSystemd };  // kSystemd: --systemd-cgroup
 
-  // `log` is the file that the runtime reports its errors in, as JSON lines.
+  // `binary` is a path or found in PATH. `log` is the file that the runtime reports its errors in,
+  // as JSON lines.
   Runtime(Loop* loop, std::string binary, std::string root, std::string log, Cgroups cgroups)
       : loop_(loop),
         binary_(std::move(binary)),
@@ -27,12 +40,12 @@ class Runtime {
         log_(std::move(log)),
         cgroups_(cgroups) {}
 
-  // `ends` become the program's 0, 1 and 2 (missing ones: /dev/null) and are closed here. An exit
+  // `ends` become the runtime's 0, 1 and 2 (missing ones: /dev/null) and are closed here. An exit
   // status other than 0 is an error with the last message of the log.
   void Run(std::vector<std::string> args, Streams::ChildEnds ends, Done done);
 
  private:
-  StatusOr<pid_t> Spawn(const std::vector<std::string>& args, const Streams::ChildEnds& ends);
+  [[nodiscard]] std::vector<std::string> CommandLine(const std::vector<std::string>& args) const;
   [[nodiscard]] Status Failure(const std::vector<std::string>& args, int wait_status) const;
 
   Loop* loop_;

@@ -12,7 +12,7 @@ hits all alike; the median is shown.
 
 The runtime rows use a bundle of busybox-static with the namespaces pid, mount, uts, ipc and
 network. `limit` is a small static program that does nothing but clone3, a bind mount, pivot_root
-and exec. crun refuses hybrid cgroups: there everything is measured in a private mount namespace in
+and exec; `floor` makes every system call that the bundle's config.json needs, and no other. crun refuses hybrid cgroups: there everything is measured in a private mount namespace in
 which /sys/fs/cgroup/unified is not mounted. The manager rows use busybox of the registry, if one is
 given, so that every peer runs the same image; podman gets limits that a root without
 CAP_SYS_RESOURCE may set.
@@ -134,7 +134,7 @@ class Bench:
         run = lambda b, n: {r: a + ['run', '-b', b, f'{n}-{r}'] for r, a in self.runtimes()}
         ms = lambda v: {k: x if isinstance(x, str) else x * 1000 for k, x in v.items()}
         if self.wants('run'):
-            limit = {'limit': [self.helper('limit'), f'{self.tmp}/rootfs', '/bin/true']}
+            limit = {n: [self.helper(n), f'{self.tmp}/rootfs', '/bin/true'] for n in ('floor', 'limit')}
             self.row('`run` of /bin/true, 5 namespaces', ms(in_turns({**run(plain, 'p'), **limit}, self.args.runs)), 'ms', '≤ 0.5 × crun, ≤ 1.4 × limit')
             profile = json.load(open(f'{REPO}/contrib/seccomp/default.json'))['profile']
             filtered = self.bundle('filtered', lambda c: c['linux'].update(seccomp=profile))

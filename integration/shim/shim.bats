@@ -28,7 +28,7 @@ teardown() {
 start_shim() {
   edit_config "$BUNDLE" '.process.args = ["sh", "-c", $script] | .process.terminal = $tty' --arg script "$1" --argjson tty "${TTY:-false}"
   ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
-  "$SHIMCTL" "$ADDRESS" create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" \
+  "$SHIMCTL" "$ADDRESS" create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" \
     "json-file://$BUNDLE/log?attach=${BUNDLE//\//%2F}%2Fattach.sock${LOG_OPTIONS:-}" "${STDIN:-}" "$([ "${TTY:-false}" = true ] && echo tty)" >"$BUNDLE/pid"
 }
 call() { "$SHIMCTL" "$ADDRESS" "$@"; }
@@ -61,13 +61,13 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
 @test "a create that fails says why, and the shim can be asked again" {
   edit_config "$BUNDLE" '.process.args = ["/no/such"]'
   ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
-  run call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" ""
+  run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
   [ "$status" -eq 1 ]
   [[ $output == *'OCI runtime create failed: '*'create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory'* ]]
-  run call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" "binary:///x"
+  run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "binary:///x"
   [[ $output == "12 "*"only json-file:// and attach:// are supported"* ]]
   edit_config "$BUNDLE" '.process.args = ["true"]'
-  call create box "$BUNDLE" "$OCIRUN" "$FILE_DIR/state" ""
+  call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
   call start box
   [ "$(call wait box)" = 0 ]
   call delete box
@@ -280,6 +280,19 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   [[ $(call state box) == "CREATED "* ]]
   call start box
   [ "$(call wait box)" = 0 ]
+  call delete box
+}
+
+@test "the shim, which is the runtime of its containers, runs from where nobody can write" {
+  start_shim 'sleep 1000'
+  local program=/proc/$(cat "$BUNDLE/shim.pid")/exe
+  cmp "$program" "$OCISHIM"
+  run sh -c ": >$program"
+  [[ $output == *"Read-only file system"* ]]
+  [ "$(cat "/proc/$(cat "$BUNDLE/shim.pid")/comm")" = ocishim ]
+  call start box
+  call kill box 9
+  call wait box
   call delete box
 }
 

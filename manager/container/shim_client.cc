@@ -77,7 +77,6 @@ Status ShimClient::Call(const char* method, const google::protobuf::MessageLite&
 
 Status ShimClient::Create(const std::string& bundle, const TaskIo& io, const ShimStart& start) {
   containerd::runc::v1::Options options;
-  options.set_binary_name(start.runtime);
   options.set_root(start.runtime_root);
   task::CreateTaskRequest request;
   request.set_id(id_);

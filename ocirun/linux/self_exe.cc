@@ -23,6 +23,8 @@ namespace {
 
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
+StatusOr<UniqueFd> OpenSelf() { return sys::Open("/proc/self/exe", O_RDONLY); }
+
 bool IsProtected(const UniqueFd& self) {
   struct statvfs fs;
   if (::fstatvfs(self.get(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) return true;
@@ -63,8 +65,18 @@ std::optional<int> HeldSelf() {
 
 }  // namespace
 
+bool RunsProtected() {
+  const auto self = OpenSelf();
+  return self.ok() && IsProtected(*self);
+}
+
+StatusOr<UniqueFd> ReadOnlySelf() {
+  ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
+  return ReadOnlyBind(self);
+}
+
 Status ProtectSelf(char** argv) {
-  ASSIGN_OR_RETURN(const UniqueFd self, sys::Open("/proc/self/exe", O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
   if (IsProtected(self)) {
     // For no hook or helper.
     if (const auto held = HeldSelf()) ::fcntl(*held, F_SETFD, FD_CLOEXEC);

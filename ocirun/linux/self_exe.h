@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "base/unique_fd.h"
 
 namespace ocirun::linux_ {
 
@@ -12,6 +13,11 @@ namespace ocirun::linux_ {
 // namespace holds and nobody can remount. Costs an exec, no copy. Returns OK when this process
 // already runs from a read-only mount; otherwise it does not return unless it fails.
 Status ProtectSelf(char** argv);
+
+// The two halves of it, for a program that starts others of itself: whether this process runs from
+// where nobody can write, and the mount to execute that from.
+bool RunsProtected();
+StatusOr<UniqueFd> ReadOnlySelf();
 
 // The descriptor of that mount is kept over the exec, from this number on: to close the last one
 // dissolves the mount, and that waits for an RCU grace period. ReleaseSelf() closes it and is
