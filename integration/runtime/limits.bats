@@ -52,9 +52,11 @@ cgroup() {
   watcher=$!
   enough() { [ "$(grep -c stats "$FILE_DIR/events")" -ge 3 ]; }
   eventually enough
+  ! grep -q oom "$FILE_DIR/events" || return 1
   run "${R[@]}" exec box sh -c 'x=$(dd if=/dev/zero bs=1M count=40 | tr "\0" a)'
   [ "$status" -ne 0 ]
   eventually grep -q '{"type":"oom","id":"box"}' "$FILE_DIR/events"
+  "${R[@]}" events --stats box | jq -e '.data.memory.events.oom_kill >= 1'
   "${R[@]}" delete -f box
   wait $watcher
   run "${R[@]}" events --interval 0s box

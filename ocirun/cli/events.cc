@@ -7,7 +7,9 @@
 #include <charconv>
 #include <chrono>
 #include <limits>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "base/json.h"
 #include "base/sys/file.h"
@@ -69,6 +71,12 @@ OrderedJson ToJson(const cgroup::CpusetStatistics& cpuset) {
   return json;
 }
 
+// Who greps for "oom", as runc's users may, must not find it before there was one.
+std::map<std::string, uint64_t> WithoutZeros(std::map<std::string, uint64_t> counters) {
+  std::erase_if(counters, [](const auto& counter) { return counter.second == 0; });
+  return counters;
+}
+
 OrderedJson ToJson(const cgroup::MemoryUsage& usage) {
   OrderedJson json = {{"limit", usage.limit}};
   AddUnlessZero(&json, "usage", usage.usage);
@@ -85,7 +93,7 @@ OrderedJson ToJson(const cgroup::MemoryStatistics& memory) {
   json["kernel"] = ToJson(memory.kernel);
   json["kernelTCP"] = ToJson(memory.kernel_tcp);
   AddUnlessEmpty(&json, "raw", memory.raw);
-  AddUnlessEmpty(&json, "events", memory.events);
+  AddUnlessEmpty(&json, "events", WithoutZeros(memory.events));
   AddPressure(&json, memory.pressure);
   return json;
 }
