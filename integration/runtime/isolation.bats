@@ -177,12 +177,15 @@ END
   rmdir rootfs/srv/here rootfs/srv
 }
 
-@test "a name that is set twice is refused: by its field and as a sysctl" {
+@test "a name that is set twice, by its field and as a sysctl, must be the same" {
   for name in hostname domainname; do
     edit_config . '.[$n] = "a" | .linux.sysctl = {("kernel." + $n): "b"}' --arg n $name
     inside true
     [ "$status" -eq 1 ]
     [[ $output == *"\"kernel.$name\" conflicts with the field \"$name\""* ]]
+    edit_config . '.[$n] = "b"' --arg n $name
+    inside "cat /proc/sys/kernel/$name"
+    [ "$output" = b ]
     edit_config . 'del(.[$n])' --arg n $name
     inside "cat /proc/sys/kernel/$name"
     [ "$output" = b ]

@@ -46,6 +46,16 @@ std::string PathOf(std::string key) {
   return key;
 }
 
+// What is said twice must be the same.
+Status CheckAgainstField(const oci::Spec& spec, const std::string& key, const std::string& value) {
+  const std::string* field = nullptr;
+  if (key == "kernel.hostname") field = &spec.hostname;
+  if (key == "kernel.domainname") field = &spec.domainname;
+  if (field == nullptr || field->empty() || *field == value) return OkStatus();
+  return InvalidArgument("linux.sysctl: {:?} conflicts with the field {:?}", key,
+                         key.substr(std::strlen("kernel.")));
+}
+
 }  // namespace
 
 Status SetRlimits(const std::vector<oci::Rlimit>& limits) {
@@ -78,14 +88,10 @@ Status CheckSysctls(const oci::Spec& spec) {
     if (!path.empty() && IsOwnNamespace(path, *type))
       return InvalidArgument("linux.sysctl: {:?} is not allowed in the host's {} namespace", key,
                              oci::NamespaceName(*type));
-    const bool twice = (Dotted(key) == "kernel.hostname" && !spec.hostname.empty()) ||
-                       (Dotted(key) == "kernel.domainname" && !spec.domainname.empty());
-    if (twice)
-      return InvalidArgument("linux.sysctl: {:?} conflicts with the field {:?}", key,
-                             Dotted(key).substr(std::strlen("kernel.")));
     const size_t end = value.find('\n');
     if (end != std::string::npos && end + 1 != value.size())
       return InvalidArgument("linux.sysctl: the value of {:?} must be one line", key);
+    RETURN_IF_ERROR(CheckAgainstField(spec, Dotted(key), value.substr(0, end)));
   }
   return OkStatus();
 }
