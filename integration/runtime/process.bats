@@ -26,6 +26,21 @@ known_calls() {
   [ "${lines[3]}" = "bind=static:0" ]
 }
 
+@test "a policy that the kernel refuses is told with what it needs" {
+  edit_config . '.process.scheduler = {policy: "SCHED_DEADLINE", runtime: 20000000, deadline: 10000000, period: 10000000}'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"(SCHED_DEADLINE needs 1024 <= runtime <= deadline <= period): invalid argument"* ]]
+  [ -e /sys/fs/cgroup/cpu/cpu.rt_runtime_us ] || skip "no cgroup shares out real time here"
+  edit_config . '.process.scheduler = {policy: "SCHED_FIFO", priority: 10}'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"linux.resources.cpu.realtimeRuntime): operation not permitted"* ]]
+  edit_config . '.linux.resources.cpu.realtimeRuntime = 1000'
+  inside 'cut -d" " -f40,41 /proc/self/stat'
+  [ "$output" = "10 1" ]
+}
+
 @test "the caller's CPUs are not the container's; exec has CPUs of its own" {
   all=$(grep Cpus_allowed_list /proc/self/status | cut -f2)
   edit_config . '.process.args = ["sleep", "1000"] | .process.execCPUAffinity = {initial: "0", final: "0"}'

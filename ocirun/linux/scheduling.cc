@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/linux/scheduling.h"
 
+#include <linux/sched.h>
+#include <sched.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -36,6 +38,17 @@ long SetAffinity(const std::vector<unsigned long>& map) {
   return ::syscall(SYS_sched_setaffinity, 0, map.size() * sizeof(unsigned long), map.data());
 }
 
+// What the kernel's answer to a policy means (sched(7),
+// Documentation/scheduler/sched-rt-group.rst).
+std::string_view WhatIsNeeded(uint32_t policy, int error) {
+  if (error == EPERM && (policy == SCHED_FIFO || policy == SCHED_RR))
+    return " (a real-time policy needs CAP_SYS_NICE and, in a cgroup v1 that shares out real time, "
+           "linux.resources.cpu.realtimeRuntime)";
+  if (error == EINVAL && policy == SCHED_DEADLINE)
+    return " (SCHED_DEADLINE needs 1024 <= runtime <= deadline <= period)";
+  return "";
+}
+
 }  // namespace
 
 Status SetScheduler(const oci::Scheduler& scheduler) {
@@ -51,7 +64,8 @@ Status SetScheduler(const oci::Scheduler& scheduler) {
   attr.deadline = scheduler.deadline;
   attr.period = scheduler.period;
   if (::syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
-    return SysError(errno, "sched_setattr", "process.scheduler");
+    return SysError(errno, "sched_setattr",
+                    fmt::format("process.scheduler{}", WhatIsNeeded(attr.policy, errno)));
   return OkStatus();
 }
 
