@@ -3,7 +3,6 @@
 #
 # What README.md tells a person to type works as it stands there.
 
-bats_require_minimum_version 1.5.0
 load ../lib/common
 
 setup_file() { make_file_dir; }

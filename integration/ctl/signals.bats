@@ -3,7 +3,6 @@
 #
 # ocictl stands for the container's process: signals, the terminal's size, the detach keys, the end.
 
-bats_require_minimum_version 1.5.0
 load ../lib/daemon
 
 on_terminal() { "$BATS_TEST_DIRNAME/on-terminal" "$@"; }

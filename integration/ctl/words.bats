@@ -3,7 +3,6 @@
 #
 # What is typed, and what ocictl says to it: Docker 20.10's grammar, words and exit codes.
 
-bats_require_minimum_version 1.5.0
 load ../lib/daemon
 
 # says CODE STDERR ARGUMENT...: the exit code, and the whole of stderr.

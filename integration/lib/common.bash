@@ -6,6 +6,8 @@
 # default: OCIRUN, OCISHIM, OCID, OCICTL. Everything is made below one folder of the test file,
 # $FILE_DIR, and ended by the process ids that were noted.
 
+bats_require_minimum_version 1.5.0 # `run -2 COMMAND`, `run ! COMMAND`
+
 REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 : "${OCIRUN_BIN:=$REPO/build/release/bin}"
 : "${OCIRUN:=$OCIRUN_BIN/ocirun}" "${OCISHIM:=$OCIRUN_BIN/ocishim}" "${OCID:=$OCIRUN_BIN/ocid}"

@@ -3,7 +3,6 @@
 #
 # Containers through the daemon: what a person types, and what kill -9 of the daemon leaves whole.
 
-bats_require_minimum_version 1.5.0
 load ../lib/daemon
 
 @test "hello-world needs no registry" {

@@ -4,7 +4,6 @@
 # What comes back and what stays down: restart policies, a shim that is killed, and the daemon's own
 # restart.
 
-bats_require_minimum_version 1.5.0
 load ../lib/daemon
 
 state_of() { "$OCICTL" inspect -f "{{.State.$2}}" "$1"; }

@@ -3,7 +3,6 @@
 #
 # Standard streams and terminals through the daemon: all input arrives, whoever is slow.
 
-bats_require_minimum_version 1.5.0
 load ../lib/daemon
 
 setup_file() {

@@ -3,7 +3,6 @@
 # checkpoint and restore. Where criu works on this kernel (`criu check`) the real thing; elsewhere that
 # the failure is one plain line, and that the container runs on.
 load ../lib/runtime
-bats_require_minimum_version 1.5.0
 
 setup_file() {
   runtime_setup_file
