@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The three documents that the runtime takes: config.json, the process of `exec`, the resources of
-// `update`.
+// The documents that the runtime takes: config.json, the process of `exec`, the resources of
+// `update`, the list of `mounts add`; and lists of CPUs, which are options, too.
 #include <cstddef>
 #include <cstdint>
 
@@ -13,5 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   IgnoreError(oci::Parse(text, "/bundle").status(), "only crashes count");
   IgnoreError(oci::ParseProcess(text).status(), "only crashes count");
   IgnoreError(oci::ParseResources(text).status(), "only crashes count");
+  IgnoreError(oci::ParseMounts(text, "/folder").status(), "only crashes count");
+  IgnoreError(oci::ParseNumberList(text).status(), "only crashes count");
   return 0;
 }
