@@ -11,6 +11,11 @@ setup_file() {
   echo owned >"$FILE_DIR/source/file"
 }
 
+teardown_file() {
+  find /sys/fs/cgroup -depth -name ocirun-old -exec rmdir {} +
+  rm -rf "$FILE_DIR"
+}
+
 setup() {
   runtime_setup
   edit_config . '.process.args = ["sleep", "1000"] | .linux.cgroupsPath = "/ocirun-old/box"
