@@ -138,12 +138,15 @@ Status TaskService::OpenStreams(const ContainerPtr& container, const ProcessPtr&
   options.open_stdin = !process->stdin_uri.empty();
   options.console_socket = fmt::format("{}/{}console.sock", container->bundle,
                                        process->id.empty() ? "" : process->id + "-");
-  ASSIGN_OR_RETURN(process->streams,
-                   Streams::Create(loop_, std::move(options), &process->child_ends,
-                                   [this, container, weak = std::weak_ptr(process)] {
-                                     if (const ProcessPtr strong = weak.lock())
-                                       OutputEnded(container, strong);
-                                   }));
+  ASSIGN_OR_RETURN(
+      process->streams,
+      Streams::Create(loop_, std::move(options), &process->child_ends,
+                      [this, owner = std::weak_ptr(container), weak = std::weak_ptr(process)] {
+                        // Both own the streams, which own this.
+                        const ContainerPtr of = owner.lock();
+                        const ProcessPtr strong = weak.lock();
+                        if (of && strong) OutputEnded(of, strong);
+                      }));
   return OkStatus();
 }
 

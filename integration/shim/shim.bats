@@ -43,6 +43,7 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   [ "$(jq -c '[.id, .exit_status, .oom_killed]' "$BUNDLE/exit.json")" = '["box",7,false]' ]
   [[ $(call state box) == "STOPPED "* ]]
   call delete box
+  [ ! -e "$BUNDLE/attach.sock" ]
   run call state box
   [ "$status" -eq 1 ]
   [[ $output == "5 container not created" ]]
