@@ -22,17 +22,14 @@
 #include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
+#include "base/testing/temp_dir.h"
 #include "base/time.h"
 #include "base/walk.h"
 
 namespace ocirun {
 namespace {
 
-struct TempDir {
-  std::string path = "/tmp/ocirun-test.XXXXXX";
-  TempDir() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~TempDir() { IgnoreError(RemoveTree(path), "a test's folder"); }
-};
+using testing::TempDir;
 
 TEST_CASE("a status: code, message and errno, and what is added on the way up") {
   CHECK(OkStatus().ok());
@@ -113,44 +110,59 @@ void CheckAlike(const UniqueFd& root, const std::string& path, int flags, uint64
   CHECK(sys::Stat(*ours)->st_dev == sys::Stat(*kernels)->st_dev);
 }
 
-TEST_CASE("a walk without openat2 goes where openat2 goes") {
+// Folders and files with every kind of link among them; its root is `top`.
+struct Tangle {
   TempDir dir;
-  const std::string top = dir.path + "/root";
-  REQUIRE(MakeDirs(top + "/a/b/c", 0755).ok());
-  REQUIRE(WriteFile(top + "/a/file", "x").ok());
-  REQUIRE(WriteFile(dir.path + "/outside", "x").ok());
-  const auto link = [&](const char* target, const char* name) {
-    REQUIRE(::symlink(target, (top + "/" + name).c_str()) == 0);
-  };
-  link("a/b", "relative");
-  link("/a/b", "absolute");
-  link("../../../a/file", "climbs");
-  link("/", "top");
-  link("a/", "slash");
-  link("a/file/", "file_slash");
-  link("nowhere", "dangling");
-  link("loop", "loop");
-  link("relative/../file", "through");
-  link("../outside", "a/out");
-  for (int i = 0; i < 41; ++i)
-    link(i == 0 ? "a" : fmt::format("chain{}", i - 1).c_str(), fmt::format("chain{}", i).c_str());
-  const auto root = sys::Open(top, O_PATH | O_DIRECTORY);
+  std::string top = dir.path + "/root";
+
+  Tangle() {
+    REQUIRE(MakeDirs(top + "/a/b/c", 0755).ok());
+    REQUIRE(WriteFile(top + "/a/file", "x").ok());
+    REQUIRE(WriteFile(dir.path + "/outside", "x").ok());
+    const std::pair<const char*, const char*> links[] = {{"relative", "a/b"},
+                                                         {"absolute", "/a/b"},
+                                                         {"climbs", "../../../a/file"},
+                                                         {"top", "/"},
+                                                         {"slash", "a/"},
+                                                         {"file_slash", "a/file/"},
+                                                         {"dangling", "nowhere"},
+                                                         {"loop", "loop"},
+                                                         {"through", "relative/../file"},
+                                                         {"a/out", "../outside"}};
+    for (const auto& [name, target] : links) Link(target, name);
+    for (int i = 0; i < 41; ++i)
+      Link(i == 0 ? "a" : fmt::format("chain{}", i - 1), fmt::format("chain{}", i));
+  }
+
+  void Link(const std::string& target, const std::string& name) const {
+    REQUIRE(::symlink(target.c_str(), (top + "/" + name).c_str()) == 0);
+  }
+};
+
+constexpr const char* kWays[] = {
+    ".", "/", "..", "../..", "a", "/a", "a/", "a/.", "./a", "a//b", "a/b/..", "a/b/../file",
+    "a/file", "a/file/", "a/file/.", "a/file/..", "a/file/x", "none", "none/x", "relative",
+    "relative/", "relative/c", "relative/..", "absolute", "absolute/c", "climbs", "top",
+    "top/a/file", "slash", "file_slash", "dangling", "dangling/x", "loop", "loop/x", "through",
+    "a/out", "../outside", "a/b/c/../../../../../a/file",
+    // The kernel goes on counting when it walks again, up to three times: 13 links are always few
+    // enough, and 41 too many.
+    "chain12", "chain40", "chain12/file", "a/b/c/", "relative/.", "top/..", ""};
+
+void CheckAlikeInEveryWay(const UniqueFd& root, const char* path) {
+  for (const int flags : {O_PATH, O_RDONLY, O_WRONLY, O_PATH | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW,
+                          O_PATH | O_DIRECTORY, O_PATH | O_NOFOLLOW | O_DIRECTORY})
+    for (const uint64_t how : {RESOLVE_IN_ROOT, RESOLVE_BENEATH})
+      for (const uint64_t also : {RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV})
+        CheckAlike(root, path, flags, how | also | RESOLVE_NO_MAGICLINKS);
+}
+
+TEST_CASE("a walk without openat2 goes where openat2 goes") {
+  const Tangle tangle;
+  const auto root = sys::Open(tangle.top, O_PATH | O_DIRECTORY);
   REQUIRE(root.ok());
+  for (const char* path : kWays) CheckAlikeInEveryWay(*root, path);
   CHECK(Walk(*root, "chain39/file", O_PATH, RESOLVE_IN_ROOT, 0).ok());
-  for (const char* path :
-       {".", "/", "..", "../..", "a", "/a", "a/", "a/.", "./a", "a//b", "a/b/..", "a/b/../file",
-        "a/file", "a/file/", "a/file/.", "a/file/..", "a/file/x", "none", "none/x", "relative",
-        "relative/", "relative/c", "relative/..", "absolute", "absolute/c", "climbs", "top",
-        "top/a/file", "slash", "file_slash", "dangling", "dangling/x", "loop", "loop/x", "through",
-        "a/out", "../outside", "a/b/c/../../../../../a/file",
-        // The kernel goes on counting when it walks again, up to three times: 13
-        // links are always few enough, and 41 too many.
-        "chain12", "chain40", "chain12/file", "a/b/c/", "relative/.", "top/..", ""})
-    for (const int flags : {O_PATH, O_RDONLY, O_WRONLY, O_PATH | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW,
-                            O_PATH | O_DIRECTORY, O_PATH | O_NOFOLLOW | O_DIRECTORY})
-      for (const uint64_t how : {RESOLVE_IN_ROOT, RESOLVE_BENEATH})
-        for (const uint64_t also : {RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV})
-          CheckAlike(*root, path, flags, how | also | RESOLVE_NO_MAGICLINKS);
 }
 
 TEST_CASE("a walk without openat2 follows no magic link and stays on one procfs") {

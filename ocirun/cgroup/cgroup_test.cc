@@ -3,9 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include "base/file.h"
+#include "base/testing/temp_dir.h"
 #include "ocirun/cgroup/device_bpf.h"
 #include "ocirun/cgroup/device_rules.h"
 #include "ocirun/cgroup/host.h"
@@ -64,11 +63,7 @@ TEST_CASE("where a cgroup stands") {
 }
 
 // A folder that stands for a hierarchy: its control files are plain files.
-struct FakeHierarchy {
-  std::string path = "/tmp/ocirun-test.XXXXXX";
-  FakeHierarchy() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~FakeHierarchy() { IgnoreError(RemoveTree(path), "a test's folder"); }
-};
+using FakeHierarchy = testing::TempDir;
 
 TEST_CASE("a limit is written to its file, and a missing file names property and host") {
   FakeHierarchy fake;

@@ -4,9 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include "base/file.h"
+#include "base/testing/temp_dir.h"
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/resctrl.h"
 #include "ocirun/linux/resctrl_statistics.h"
@@ -52,11 +51,7 @@ TEST_CASE("idmap options, with the mappings in place and without") {
 }
 
 // A folder that stands for the resctrl filesystem.
-struct FakeResctrl {
-  std::string path = "/tmp/ocirun-test.XXXXXX";
-  FakeResctrl() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~FakeResctrl() { IgnoreError(RemoveTree(path), "a test's folder"); }
-};
+using FakeResctrl = testing::TempDir;
 
 TEST_CASE("an RDT class of the container's own comes and goes with it") {
   const FakeResctrl fake;
