@@ -155,6 +155,41 @@ END
   [[ $output == *"did not end in 1000 ms: because"* ]]
 }
 
+@test "a startContainer or poststart hook that fails is the end of the container" {
+  edit_config . '.process.args = ["sleep", "1000"] | .linux.cgroupsPath = "/ocirun-hooks"
+    | .hooks.poststop = [{path: "/bin/sh", args: ["sh", "-c", "cat >\($out)"]}]' --arg out "$FILE_DIR/poststop.json"
+  # Perhaps nobody has reaped it.
+  ended() { ! grep '^State:' "/proc/$(cat "$FILE_DIR/pid")/status" 2>/dev/null | grep -qv zombie; }
+  for kind in startContainer poststart; do
+    rm -f "$FILE_DIR/poststop.json"
+    # The one resolves in the container, the other on the host.
+    edit_config . '.hooks |= with_entries(select(.key == "poststop")) + {($kind): [{path: "/bin/sh", args: ["sh", "-c", "echo because >&2; exit 3"]}]}' --arg kind "$kind"
+    "${R[@]}" create --pid-file "$FILE_DIR/pid" box </dev/null >/dev/null 2>&1 3>&-
+    run "${R[@]}" start box
+    [ "$status" -eq 1 ]
+    [[ $output == *"error running $kind hook #0"*because* ]]
+    ended
+    jq -e '.id == "box" and .status == "stopped"' "$FILE_DIR/poststop.json"
+    [ ! -e "$FILE_DIR/state/box" ]
+    [ -z "$(find /sys/fs/cgroup -maxdepth 2 -name ocirun-hooks)" ]
+    # What engines do next.
+    run "${R[@]}" delete box
+    [ "$status" -eq 1 ]
+    [[ $output == *"container does not exist"* ]]
+    "${R[@]}" delete -f box
+    run "${R[@]}" run -d box </dev/null 3>&-
+    [ "$status" -eq 1 ]
+    [ ! -e "$FILE_DIR/state/box" ]
+  done
+  # A command that can't be executed leaves a container that has stopped, as with runc.
+  rm "$FILE_DIR/poststop.json"
+  edit_config . '.hooks |= with_entries(select(.key == "poststop")) | .process.args = ["/dev/null"]'
+  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&- || true
+  run "${R[@]}" start box
+  [ "$status" -eq 1 ]
+  if [ -e "$FILE_DIR/state/box" ]; then [ ! -e "$FILE_DIR/poststop.json" ]; fi
+}
+
 @test "a poststop hook that fails is a warning, and the next one runs" {
   edit_config . '.hooks = {poststop: [{path: "/bin/false"}, {path: "/bin/touch", args: ["touch", $ran]}]}' --arg ran "$FILE_DIR/ran"
   inside true

@@ -56,7 +56,8 @@ Status HandOver(const Handover& to, pid_t pid);
 // ready, or has ended (container/environment.h).
 Status StartAndWaitReady(const Store& store, const std::string& id);
 // Lets the command run. The error is what kept it from being executed; the container is then
-// stopped.
+// stopped. After a startContainer or poststart hook that failed it is destroyed, and its poststop
+// hooks have run (runtime.md#lifecycle, steps 7 and 9).
 Status Start(const Store& store, const std::string& id);
 
 struct ExecOptions {
@@ -74,7 +75,8 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
                      const ExecOptions& options);
 
 // Mounts into a running container, all or none, from where the caller stands; and unmounts what is
-// on the destinations. After either this process is in the container's mount namespace.
+// on the destinations. The working folder is lost by either, and after the first this process is in
+// the container's mount namespace.
 Status AddMounts(const Store& store, const std::string& id, const std::vector<oci::Mount>& mounts);
 Status RemoveMounts(const Store& store, const std::string& id,
                     const std::vector<oci::Mount>& mounts);
@@ -86,6 +88,10 @@ enum class DeleteMode { kStopped, kForce };
 // Removes what is left of a container; kForce kills it first and is fine when there is none. One
 // that is only created is killed in either mode, as runc does.
 Status Delete(const Store& store, const std::string& id, DeleteMode mode);
+
+// Kills what still runs, removes what is left and runs the poststop hooks. The caller holds the
+// container's lock.
+Status Destroy(const Store& store, const Record& record);
 
 struct Changes {
   oci::Resources resources;  // devices stay as they are

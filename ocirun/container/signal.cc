@@ -97,27 +97,30 @@ Status Delete(const Store& store, const std::string& id, DeleteMode mode) {
     if (mode == DeleteMode::kForce && IsNotFound(record.status())) return DeleteHalf(store, id);
     return record.status();
   }
-  const auto cgroups = cgroup::ExistingManager(record->cgroups, record->unit);
   const ContainerStatus status = store.StatusOf(*record);
-  if (status != ContainerStatus::kStopped) {
-    if (mode == DeleteMode::kStopped && status != ContainerStatus::kCreated)
-      return FailedPrecondition("cannot delete container {} that is not stopped: {}", id,
-                                StatusName(status));
-    RETURN_IF_ERROR(KillAndWait(*record, cgroups.get()));
-  } else {
-    // Without a pid namespace of its own, what init started outlives it.
-    RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
-  }
+  if (mode == DeleteMode::kStopped && status != ContainerStatus::kStopped &&
+      status != ContainerStatus::kCreated)
+    return FailedPrecondition("cannot delete container {} that is not stopped: {}", id,
+                              StatusName(status));
+  return Destroy(store, *record);
+}
+
+Status Destroy(const Store& store, const Record& record) {
+  const auto cgroups = cgroup::ExistingManager(record.cgroups, record.unit);
+  // Without a pid namespace of its own, what init started outlives it.
+  RETURN_IF_ERROR(store.StatusOf(record) == ContainerStatus::kStopped
+                      ? cgroups->KillAll(SIGKILL)
+                      : KillAndWait(record, cgroups.get()));
   RETURN_IF_ERROR(cgroups->Destroy());
-  RETURN_IF_ERROR(linux_::RemoveRdtGroup(record->rdt));
-  if (!record->later.at_delete) return store.Remove(id);
-  const auto spec = store.LoadSpec(*record);
+  RETURN_IF_ERROR(linux_::RemoveRdtGroup(record.rdt));
+  if (!record.later.at_delete) return store.Remove(record.id);
+  const auto spec = store.LoadSpec(record);
   // Its mounts are in the host's namespace, below the one that was made of the root.
   if (spec.ok() && spec->linux.Find(oci::NamespaceType::kMount) == nullptr)
-    IgnoreError(sys::Unmount(record->rootfs, MNT_DETACH), "the container may have unmounted it");
-  RETURN_IF_ERROR(store.Remove(id));
+    IgnoreError(sys::Unmount(record.rootfs, MNT_DETACH), "the container may have unmounted it");
+  RETURN_IF_ERROR(store.Remove(record.id));
   if (spec.ok())
-    RunPoststopHooks(spec->hooks.poststop, StateJson(*record, ContainerStatus::kStopped));
+    RunPoststopHooks(spec->hooks.poststop, StateJson(record, ContainerStatus::kStopped));
   return OkStatus();
 }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/process_handle.h"
@@ -11,6 +10,7 @@
 #include "ocirun/container/lifecycle.h"
 #include "ocirun/container/seccomp_agent.h"
 #include "ocirun/init/sync.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::container {
 namespace {
@@ -35,6 +35,12 @@ void AwaitEnd(const ProcessHandle& init) {
   init.Poll(&ended, kMilliseconds);
 }
 
+// runtime.md#lifecycle, steps 7 and 9: the container is stopped, and goes on with its destruction.
+void DestroyAfterHook(const Store& store, const Record& record) {
+  const Status destroyed = Destroy(store, record);
+  if (!destroyed.ok()) Warn("destroying the container: {}", MessageOf(destroyed));
+}
+
 }  // namespace
 
 Status Start(const Store& store, const std::string& id) {
@@ -54,16 +60,11 @@ Status Start(const Store& store, const std::string& id) {
                        listener);
   });
   if (!started.ok() && init.ok()) AwaitEnd(*init);
+  if (started.code() == init::kHookFailed) DestroyAfterHook(store, record);
   RETURN_IF_ERROR(started);
   const Status hooks =
       RunHooks(spec.hooks.poststart, "poststart", StateJson(record, ContainerStatus::kRunning));
-  if (!hooks.ok()) {
-    // config.md#poststart: the container is stopped.
-    if (init.ok()) {
-      IgnoreError(init->Signal(SIGKILL), "it may have ended");
-      AwaitEnd(*init);
-    }
-  }
+  if (!hooks.ok()) DestroyAfterHook(store, record);
   return hooks;
 }
 

@@ -334,8 +334,9 @@ Status Start(InitContext* context, const Progress& progress, const UniqueFd& sta
   std::vector<oci::Hook> hooks = context->spec.hooks.start_container;
   for (oci::Hook& hook : hooks)
     if (hook.env.empty()) hook.env = Environment(process);
-  RETURN_IF_ERROR(container::RunHooks(
-      hooks, "startContainer", StateJson(context->record, container::ContainerStatus::kCreated)));
+  const Status ran = container::RunHooks(
+      hooks, "startContainer", StateJson(context->record, container::ContainerStatus::kCreated));
+  if (!ran.ok()) return Error(kHookFailed, "{}", ran.message());
   return Execute(process, progress.command);
 }
 

@@ -20,6 +20,8 @@
 //     start                 init
 //     |<-- kListener + fd --|  the filter is in force
 //     |------ kGo --------->|  exec
+// After a startContainer hook that failed the container is to go, other than after a command that
+// can't be executed (runtime.md#lifecycle, step 7): kFailed then has the code kHookFailed.
 #pragma once
 
 #include <functional>
@@ -38,6 +40,9 @@ enum class Message : char {
   kListener = 'l',
   kFailed = 'f'
 };
+
+// Of the Status that a failed startContainer hook is told with, and of no other there.
+inline constexpr StatusCode kHookFailed = StatusCode::kAborted;
 
 Status SendMessage(const UniqueFd& socket, Message message);
 // Sends the error with its code, errno and text.
