@@ -239,6 +239,26 @@ END
   [[ ${lines[2]} == *nosuid* && ${lines[2]} == *noexec* ]]
 }
 
+@test "in a user namespace without a network or pid namespace the host's sysfs and procfs are shown" {
+  cp config.json before.json
+  chmod 755 "$FILE_DIR" && chown -R 100000:100000 rootfs
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings
+    | .linux.namespaces |= map(select(.type != "network" and .type != "pid")) | .mounts |= map(select(.type != "cgroup"))'
+  inside 'ls /sys/class/net | sort; echo ---; ls -A /sys/fs/cgroup; echo ---; awk "\$2 ~ /^\/sys/ && \$4 !~ /^ro/ {print}" /proc/mounts
+    echo ---; cat /proc/self/status | grep -c ^Pid; readlink /proc/1/ns/pid /proc/1/root /proc/$PPID/root; cat /proc/kcore /sys/firmware/x 2>&1 | head -c 100; echo x >/proc/sys/kernel/core_pattern; echo x >/sys/kernel/uevent_helper; true'
+  shown=$status:$output
+  edit_config . '.mounts |= map(if .type == "proc" then .options = ["hidepid=2"] else . end)'
+  inside true
+  chown -R 0:0 rootfs
+  mv before.json config.json
+  [ "$status" -eq 1 ]
+  [[ $output == *'"hidepid=2": in a user namespace without a pid namespace'* ]]
+  [[ $shown == "0:$(ls /sys/class/net | sort)"$'\n---\n---\n---\n1\n'* ]]
+  # Of the host's processes no more than any user of the host would see.
+  [[ $shown != *pid:* && $shown != *$'\n/\n'* ]]
+  [[ $shown == *core_pattern* && $shown == *uevent_helper* ]]
+}
+
 @test "why a command can't be executed: interpreter, carriage return, architecture" {
   printf '#!/no/interp\n' >rootfs/a; printf '#!/bin/sh\r\n' >rootfs/b; printf 'garbage' >rootfs/c
   chmod +x rootfs/[abc]

@@ -159,9 +159,15 @@ Status MakeMount(InitContext* c, const linux_::MountContext& context, size_t ind
 }
 
 Status MakeMounts(InitContext* c, Progress* p) {
-  const bool cgroup_namespace = c->spec.linux.Find(NamespaceType::kCgroup) != nullptr;
-  const linux_::MountContext context{p->root, c->cgroups, c->spec.linux.mount_label,
-                                     cgroup_namespace};
+  const oci::Linux& config = c->spec.linux;
+  const bool is_user = config.Find(NamespaceType::kUser) != nullptr;
+  const linux_::MountContext context{
+      .root = p->root,
+      .cgroups = c->cgroups,
+      .label = config.mount_label,
+      .cgroup_namespace = config.Find(NamespaceType::kCgroup) != nullptr,
+      .host_proc = is_user && config.Find(NamespaceType::kPid) == nullptr,
+      .host_sysfs = is_user && config.Find(NamespaceType::kNetwork) == nullptr};
   for (size_t i = 0; i < c->spec.mounts.size(); ++i) {
     const oci::Mount& mount = c->spec.mounts[i];
     RETURN_IF_ERROR(

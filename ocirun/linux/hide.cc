@@ -29,14 +29,6 @@ StatusOr<UniqueFd> OpenDevNull() {
   return null;
 }
 
-// An empty, read-only tmpfs to cover folders with; attached once, then copied.
-StatusOr<UniqueFd> EmptyFolder() {
-  return NewFilesystem(
-      {.type = "tmpfs",
-       .options = {"nr_blocks=1", "nr_inodes=1"},
-       .attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
-}
-
 Status CheckFilesystem(const UniqueFd& fd, long type, const std::string& place) {
   struct statfs fs;
   if (::fstatfs(fd.get(), &fs) < 0) return SysError(errno, "fstatfs", place);

@@ -71,9 +71,9 @@ constexpr std::string_view kCoverable[] = {"/proc/cpuinfo",
                                            "/proc/sys/kernel/ns_last_pid",
                                            "/proc/sys/crypto/fips_enabled"};
 
-bool IsProc(const UniqueFd& fd) {
+bool IsOf(const UniqueFd& fd, long filesystem) {
   struct statfs fs;
-  return ::fstatfs(fd.get(), &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+  return ::fstatfs(fd.get(), &fs) == 0 && fs.f_type == filesystem;
 }
 
 // Whatever stands on /proc must be a procfs, or labels and sysctls would be written to files of the
@@ -91,7 +91,7 @@ Status CheckProc(const UniqueFd& target, const oci::Mount& mount, const UniqueFd
     return InvalidArgument("{:?} cannot be mounted because it is not of type proc",
                            mount.destination);
   }
-  if (!IsProc(target) || Contains(kCoverable, clean)) return OkStatus();
+  if (!IsOf(target, PROC_SUPER_MAGIC) || Contains(kCoverable, clean)) return OkStatus();
   return InvalidArgument("{:?} cannot be mounted because it is inside /proc", mount.destination);
 }
 
@@ -287,6 +287,42 @@ Status MountCgroups(const MountContext& c, const oci::Mount& mount, const MountO
   return ChangeAttributes(folder, AttributesOf(options));
 }
 
+bool IsHosts(const MountContext& c, const oci::Mount& mount) {
+  return (mount.type == "proc" && c.host_proc) || (mount.type == "sysfs" && c.host_sysfs);
+}
+
+// The host's cgroups are none of the container's. Their own mount, if config.json has one, comes
+// onto the same folder.
+Status CoverCgroups(const UniqueFd& sysfs) {
+  const auto cgroups =
+      OpenBelow(sysfs, "fs/cgroup", O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  if (ErrnoOf(cgroups.status()) == ENOENT) return OkStatus();
+  RETURN_IF_ERROR(cgroups.status());
+  ASSIGN_OR_RETURN(const UniqueFd empty, EmptyFolder());
+  return PlaceTree(empty, *cgroups);
+}
+
+// With all that is mounted below: what the host has covered there stays so, and a user namespace
+// may not uncover it (mount_namespaces(7)). What is asked of the mount is asked of all of them.
+Status ShowHosts(const MountContext& c, const oci::Mount& mount, const MountOptions& options) {
+  const bool is_proc = mount.type == "proc";
+  if (!options.superblock.empty())
+    return Unsupported(
+        "option {:?}: in a user namespace without a {} namespace the host's {} is "
+        "shown, which takes none",
+        options.superblock[0], is_proc ? "pid" : "network", mount.type);
+  ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(c.root, mount));
+  const char* place = is_proc ? "/proc" : "/sys";
+  ASSIGN_OR_RETURN(const UniqueFd tree, CloneTreeAt(place, true));
+  if (!IsOf(tree, is_proc ? PROC_SUPER_MAGIC : SYSFS_MAGIC))
+    return FailedPrecondition("the host has no {} on {}", mount.type, place);
+  MountAttributes attributes = AttributesOf(options);
+  attributes.recursive_set |= options.set;
+  RETURN_IF_ERROR(Attach(tree, target, attributes));
+  RETURN_IF_ERROR(SetPropagation(tree, options));
+  return is_proc ? OkStatus() : CoverCgroups(tree);
+}
+
 }  // namespace
 
 bool IsReadOnlyLater(const oci::Mount& mount) {
@@ -332,6 +368,7 @@ Status MountInRoot(const MountContext& context, const oci::Mount& mount, const U
   if (mount.type == "cgroup" || mount.type == "cgroup2")
     return MountCgroups(context, mount, options);
   if (mount.type.empty()) return InvalidArgument("a mount that is no bind mount needs a type");
+  if (IsHosts(context, mount)) return ShowHosts(context, mount, options);
   if (mount.type == "tmpfs") InheritMode(context.root, mount, &options);
   ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(context.root, mount));
   RETURN_IF_ERROR(CheckProc(target, mount, UniqueFd()));

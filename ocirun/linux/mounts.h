@@ -27,6 +27,9 @@ struct MountContext {
   const CgroupView& cgroups;
   const std::string& label;       // linux.mountLabel
   bool cgroup_namespace = false;  // of its own
+  // In a user namespace, without the namespace that a new procfs or sysfs would show: the kernel
+  // allows none, and the host's is shown.
+  bool host_proc = false, host_sysfs = false;
 };
 
 // Whether the source of this mount is to be opened by the runtime rather than by init: idmapped

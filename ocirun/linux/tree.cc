@@ -15,7 +15,8 @@
 namespace ocirun::linux_ {
 namespace {
 
-bool IsMissing(const Status& status) {
+// Whether a call of the 5.2 family failed because the kernel has none of them.
+bool HasNoTrees(const Status& status) {
   return sys::MayBeMissing(ErrnoOf(status)) && !CanDetachTrees();
 }
 
@@ -92,19 +93,19 @@ bool CanDetachTrees() {
 
 StatusOr<UniqueFd> CloneTree(const UniqueFd& object, bool recursive) {
   auto tree = sys::CloneTree(object, recursive);
-  return IsMissing(tree.status()) ? StageCopy(object, recursive) : std::move(tree);
+  return HasNoTrees(tree.status()) ? StageCopy(object, recursive) : std::move(tree);
 }
 
 StatusOr<UniqueFd> CloneTreeAt(const std::string& path, bool recursive) {
   auto tree = sys::CloneTreeAt(path, recursive);
-  if (!IsMissing(tree.status())) return tree;
+  if (!HasNoTrees(tree.status())) return tree;
   ASSIGN_OR_RETURN(const UniqueFd object, sys::Open(path, O_PATH));
   return StageCopy(object, recursive);
 }
 
 StatusOr<UniqueFd> NewFilesystem(const Filesystem& filesystem) {
   const auto context = sys::FsOpen(filesystem.type);
-  if (IsMissing(context.status())) return StageFilesystem(filesystem);
+  if (HasNoTrees(context.status())) return StageFilesystem(filesystem);
   RETURN_IF_ERROR(context.status());
   if (!filesystem.source.empty())
     RETURN_IF_ERROR(sys::FsSetString(*context, "source", filesystem.source));
@@ -114,9 +115,16 @@ StatusOr<UniqueFd> NewFilesystem(const Filesystem& filesystem) {
   return sys::FsMount(*context, filesystem.attributes);
 }
 
+StatusOr<UniqueFd> EmptyFolder() {
+  return NewFilesystem(
+      {.type = "tmpfs",
+       .options = {"nr_blocks=1", "nr_inodes=1"},
+       .attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
+}
+
 Status PlaceTree(const UniqueFd& tree, const UniqueFd& target) {
   const Status moved = sys::MoveMount(tree, target);
-  if (!IsMissing(moved)) return moved;
+  if (!HasNoTrees(moved)) return moved;
   return sys::Mount(ProcFdPath(tree), ProcFdPath(target), "", MS_MOVE, "");
 }
 

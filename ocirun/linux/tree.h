@@ -35,6 +35,9 @@ struct Filesystem {
 // A new instance of a filesystem.
 StatusOr<UniqueFd> NewFilesystem(const Filesystem& filesystem);
 
+// An empty, read-only tmpfs to cover folders with.
+StatusOr<UniqueFd> EmptyFolder();
+
 // Puts it on the object that `target` (O_PATH) refers to. `tree` is that mount from then on, too.
 Status PlaceTree(const UniqueFd& tree, const UniqueFd& target);
 
