@@ -259,6 +259,20 @@ END
   [[ $shown == *core_pattern* && $shown == *uevent_helper* ]]
 }
 
+@test "in a user namespace a device is the host's: an owner or mode of its own is warned of" {
+  cp config.json before.json
+  chmod 755 "$FILE_DIR"
+  edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings
+    | .linux.devices = [{path: "/dev/zero", type: "c", major: 1, minor: 5, fileMode: 384}, {path: "/dev/full", type: "c", major: 1, minor: 7, fileMode: 438}]'
+  chown -R 100000:100000 rootfs
+  inside true
+  chown -R 0:0 rootfs
+  mv before.json config.json
+  [ "$status" -eq 0 ]
+  [[ $output == *"/dev/zero"*"is the host's own, which keeps its owner and mode (666)"* ]]
+  [[ $output != *"/dev/full"* ]]
+}
+
 @test "why a command can't be executed: interpreter, carriage return, architecture" {
   printf '#!/no/interp\n' >rootfs/a; printf '#!/bin/sh\r\n' >rootfs/b; printf 'garbage' >rootfs/c
   chmod +x rootfs/[abc]

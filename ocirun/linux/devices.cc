@@ -14,6 +14,7 @@
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
 #include "ocirun/linux/tree.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -44,6 +45,17 @@ StatusOr<std::pair<UniqueFd, std::string>> Parent(const UniqueFd& root, const st
   return std::pair(std::move(folder), std::move(name));
 }
 
+// The node is the host's: to give it another owner or mode would give it to the host, too.
+void WarnOfHostsNode(const oci::Device& device, const struct stat& st) {
+  const bool has_owner =
+      (device.uid != 0 && device.uid != st.st_uid) || (device.gid != 0 && device.gid != st.st_gid);
+  const bool has_mode =
+      device.file_mode.has_value() && (*device.file_mode & 07777) != (st.st_mode & 07777);
+  if (has_owner || has_mode)
+    Warn("linux.devices: {:?} is the host's own, which keeps its owner and mode ({:o})",
+         device.path, st.st_mode & 07777);
+}
+
 // Without CAP_MKNOD: the host's node of that name, if it is the same device.
 Status BindFromHost(const UniqueFd& folder, const std::string& name, const oci::Device& device) {
   ASSIGN_OR_RETURN(const UniqueFd host, sys::Open(device.path, O_PATH | O_NOFOLLOW));
@@ -56,6 +68,7 @@ Status BindFromHost(const UniqueFd& folder, const std::string& name, const oci::
     return SysError(errno, "mknod", device.path);
   ASSIGN_OR_RETURN(const UniqueFd target, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
   ASSIGN_OR_RETURN(const UniqueFd tree, CloneTree(host, false));
+  WarnOfHostsNode(device, st);
   return Attach(tree, target, {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC});
 }
 
