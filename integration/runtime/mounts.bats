@@ -172,6 +172,8 @@ user_namespace() {
   "${R[@]}" mounts remove box "$FILE_DIR/live.json"
   live() { "${R[@]}" exec box grep -c " /live/" /proc/mounts || true; }
   [ "$(live)" = 0 ]
+  noted() { jq '.liveMounts | length' "$FILE_DIR/state/box/state.json"; }
+  [ "$(noted)" = 0 ]
   run "${R[@]}" mounts remove box "$FILE_DIR/live.json"
   [ "$status" -eq 1 ]
   [[ $output == *'no mount that was added is on "/live/t"'* ]]
@@ -184,6 +186,12 @@ user_namespace() {
   run "${R[@]}" mounts add box "$FILE_DIR/bad.json"
   [ "$status" -eq 1 ]
   [ "$(live)" = 0 ]
+  # And one that can't be placed: the first is there by then.
+  jq '.[1].destination = "/live/a/x/y"' "$FILE_DIR/live.json" >"$FILE_DIR/bad.json"
+  run "${R[@]}" mounts add box "$FILE_DIR/bad.json"
+  [ "$status" -eq 1 ]
+  [ "$(live)" = 0 ]
+  [ "$(noted)" = 0 ]
   run "${R[@]}" mounts add box - <<<'[{"destination": "/p", "type": "proc"}]'
   [[ $output == *'a mount of type "proc" can'"'"'t be added'* ]]
   run "${R[@]}" mounts add box - <<<'{}'

@@ -33,15 +33,17 @@ struct Running {
   Record record;
   oci::Spec spec;
   UniqueFd mount_namespace, root, user_namespace;
-  UniqueFd proc;  // the caller's, for names of descriptors
+  // The caller's: for names of descriptors, and the way back.
+  UniqueFd proc, own_mounts, own_root;
 };
 
-bool IsMissing(long result) { return result < 0 && (errno == ENOSYS || errno == EPERM); }
+// Of a call with arguments that no kernel takes.
+bool HasCall(long result) { return result >= 0 || !sys::MayBeMissing(errno); }
 
 // What older kernels have instead goes by names, in the container's /proc.
 Status CheckKernel() {
-  if (!linux_::CanDetachTrees() || IsMissing(::syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0)) ||
-      IsMissing(::syscall(SYS_openat2, -1, "", nullptr, 0)))
+  if (!linux_::CanDetachTrees() || !HasCall(::syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0)) ||
+      !HasCall(::syscall(SYS_openat2, -1, "", nullptr, 0)))
     return Unsupported("to change mounts of a running container needs Linux 5.12");
   return OkStatus();
 }
@@ -62,6 +64,8 @@ StatusOr<Running> OpenRunning(const Store& store, const std::string& id) {
   ASSIGN_OR_RETURN(running.user_namespace, std::move(user_fd));
   ASSIGN_OR_RETURN(running.root, std::move(root));
   ASSIGN_OR_RETURN(running.proc, linux_::OpenProc());
+  ASSIGN_OR_RETURN(running.own_mounts, sys::Open("/proc/self/ns/mnt", O_RDONLY));
+  ASSIGN_OR_RETURN(running.own_root, sys::Open("/", O_PATH | O_DIRECTORY));
   return running;
 }
 
@@ -71,6 +75,12 @@ StatusOr<UniqueFd> Enter(const Running& running) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(EnterMounts(running.mount_namespace, running.root));
   return sys::Open("/", O_PATH | O_DIRECTORY);
+}
+
+// Back to where the state is, and notes what the container has of what was added.
+Status SaveOutside(const Store& store, const Running& running) {
+  RETURN_IF_ERROR(EnterMounts(running.own_mounts, running.own_root));
+  return store.Save(running.record);
 }
 
 // Never given again where the kernel can say so (6.8).
@@ -91,14 +101,17 @@ Status Detach(const UniqueFd& proc, const UniqueFd& mount) {
   return OkStatus();
 }
 
-Status RemoveMount(const Running& running, const UniqueFd& root, const std::string& destination) {
+Status RemoveMount(Running* running, const UniqueFd& root, const std::string& destination) {
   ASSIGN_OR_RETURN(const UniqueFd mount, OpenInRoot(root, destination, O_PATH));
   ASSIGN_OR_RETURN(const uint64_t id, MountId(mount));
   // Its masks, and what config.json mounts, are not to be removed by a name that leads there.
-  const std::vector<uint64_t>& added = running.record.live_mounts;
-  if (std::find(added.begin(), added.end(), id) == added.end())
-    return NotFound("no mount that was added is on {:?}", destination);
-  return Annotate(Detach(running.proc, mount), destination);
+  std::vector<uint64_t>& added = running->record.live_mounts;
+  const auto known = std::find(added.begin(), added.end(), id);
+  if (known == added.end()) return NotFound("no mount that was added is on {:?}", destination);
+  const Status detached = Detach(running->proc, mount);
+  if (!detached.ok()) return Annotate(detached, destination);
+  added.erase(known);
+  return OkStatus();
 }
 
 StatusOr<std::vector<UniqueFd>> MakeTrees(Running* running, const std::vector<oci::Mount>& mounts) {
@@ -119,15 +132,17 @@ Status AddMounts(const Store& store, const std::string& id, const std::vector<oc
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
   ASSIGN_OR_RETURN(Running running, OpenRunning(store, id));
   ASSIGN_OR_RETURN(const std::vector<UniqueFd> trees, MakeTrees(&running, mounts));
-  // Before they are placed: inside there is no way to the state.
+  // Before they are placed: none is to be there that nobody can remove.
   RETURN_IF_ERROR(store.Save(running.record));
-  ASSIGN_OR_RETURN(const UniqueFd root, Enter(running));
   size_t placed = 0;
   Undo remove([&] {
     while (placed > 0)
       IgnoreError(Detach(running.proc, trees[--placed]),
                   "undoing: the first error is the one to report");
+    running.record.live_mounts.resize(running.record.live_mounts.size() - trees.size());
+    IgnoreError(SaveOutside(store, running), "an id that is noted for nothing harms nobody");
   });
+  ASSIGN_OR_RETURN(const UniqueFd root, Enter(running));
   for (; placed < mounts.size(); ++placed)
     RETURN_IF_ERROR(Annotate(linux_::PlaceInRoot(root, mounts[placed], trees[placed]),
                              fmt::format("mounting {:?}", mounts[placed].destination)));
@@ -138,12 +153,13 @@ Status AddMounts(const Store& store, const std::string& id, const std::vector<oc
 Status RemoveMounts(const Store& store, const std::string& id,
                     const std::vector<oci::Mount>& mounts) {
   ASSIGN_OR_RETURN(const UniqueFd lock, store.Lock(id));
-  ASSIGN_OR_RETURN(const Running running, OpenRunning(store, id));
+  ASSIGN_OR_RETURN(Running running, OpenRunning(store, id));
   ASSIGN_OR_RETURN(const UniqueFd root, Enter(running));
   Status first;
   // The last that was added is the first to go: it may stand in another.
   for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount)
-    first.Update(RemoveMount(running, root, mount->destination));
+    first.Update(RemoveMount(&running, root, mount->destination));
+  first.Update(SaveOutside(store, running));
   return first;
 }
 
