@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -12,5 +14,8 @@ std::vector<std::string_view> SplitWords(std::string_view text, std::string_view
 
 // `text` without blanks, tabs and newlines around it; it borrows from it.
 std::string_view Trim(std::string_view text);
+
+// The number that `text` begins with, as a file of the kernel's does; none of "max".
+std::optional<uint64_t> LeadingNumber(std::string_view text);
 
 }  // namespace ocirun

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -30,11 +29,9 @@ std::vector<std::string> WordsIn(const std::string& path) {
   return words;
 }
 
-int64_t NumberIn(const std::string& path, int64_t otherwise) {
-  const std::vector<std::string> words = WordsIn(path);
-  int64_t number = otherwise;
-  if (!words.empty()) std::from_chars(words[0].data(), words[0].data() + words[0].size(), number);
-  return number;
+uint64_t SysctlOr(const std::string& name, uint64_t otherwise) {
+  const auto text = ReadFile("/proc/sys/" + name);
+  return text.ok() ? LeadingNumber(*text).value_or(otherwise) : otherwise;
 }
 
 OrderedJson Kernel() {
@@ -76,10 +73,10 @@ OrderedJson Namespaces() {
 }
 
 OrderedJson UserNamespaces() {
-  const int64_t most = NumberIn("/proc/sys/user/max_user_namespaces", 0);
+  const uint64_t most = SysctlOr("user/max_user_namespaces", 0);
   // Debian's switch, and Ubuntu's.
-  const bool forbidden = NumberIn("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0 ||
-                         NumberIn("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) != 0;
+  const bool forbidden = SysctlOr("kernel/unprivileged_userns_clone", 1) == 0 ||
+                         SysctlOr("kernel/apparmor_restrict_unprivileged_userns", 0) != 0;
   return {{"max", most}, {"unprivileged", most > 0 && !forbidden}};
 }
 

@@ -77,8 +77,10 @@ Status SetAllByRemount(const UniqueFd& mount, const MountAttributes& a) {
   return Remount(mount, a.set, a.clear | a.clear_if_allowed);
 }
 
-// EPERM has the same meaning as for the calls of that family: a profile older than all of them.
-bool IsMissing(const Status& status) {
+// Whether mount_setattr(2) failed because there is none: it is younger (5.12) than the detached
+// trees. EPERM says so only where these are missing, too, as under a profile older than all of
+// them.
+bool HasNoSetAttr(const Status& status) {
   return ErrnoOf(status) == ENOSYS || (ErrnoOf(status) == EPERM && !CanDetachTrees());
 }
 
@@ -86,7 +88,7 @@ bool IsMissing(const Status& status) {
 
 Status Attach(const UniqueFd& tree, const UniqueFd& target, const MountAttributes& attributes) {
   const Status set = SetAll(tree, attributes);
-  if (!IsMissing(set)) {
+  if (!HasNoSetAttr(set)) {
     RETURN_IF_ERROR(set);
     return PlaceTree(tree, target);
   }
@@ -96,13 +98,13 @@ Status Attach(const UniqueFd& tree, const UniqueFd& target, const MountAttribute
 
 Status ChangeAttributes(const UniqueFd& mount, const MountAttributes& attributes) {
   const Status set = SetAll(mount, attributes);
-  return IsMissing(set) ? SetAllByRemount(mount, attributes) : set;
+  return HasNoSetAttr(set) ? SetAllByRemount(mount, attributes) : set;
 }
 
 Status ChangePropagation(const UniqueFd& mount, uint64_t flags) {
   const Status set =
       sys::MountSetAttr(mount, (flags & MS_REC) != 0, 0, 0, flags & ~uint64_t{MS_REC});
-  return IsMissing(set) ? sys::Mount("", ProcFdPath(mount), "", flags, "") : set;
+  return HasNoSetAttr(set) ? sys::Mount("", ProcFdPath(mount), "", flags, "") : set;
 }
 
 }  // namespace ocirun::linux_

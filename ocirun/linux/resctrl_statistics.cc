@@ -2,7 +2,6 @@
 #include "ocirun/linux/resctrl_statistics.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -17,25 +16,20 @@ std::string TextOf(const std::string& path) {
 }
 
 // 0 when it can't be read, as a counter of a domain that is off ("Unavailable").
-uint64_t NumberIn(const std::string& path) {
-  const std::string text = TextOf(path);
-  uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
+uint64_t CountIn(const std::string& path) { return LeadingNumber(TextOf(path)).value_or(0); }
 
 std::optional<RdtCacheInfo> ReadCacheInfo(const std::string& resctrl) {
   const std::string folder = resctrl + "/info/L3";
   if (!PathExists(folder)) return std::nullopt;
-  return RdtCacheInfo{TextOf(folder + "/cbm_mask"), NumberIn(folder + "/min_cbm_bits"),
-                      NumberIn(folder + "/num_closids")};
+  return RdtCacheInfo{TextOf(folder + "/cbm_mask"), CountIn(folder + "/min_cbm_bits"),
+                      CountIn(folder + "/num_closids")};
 }
 
 std::optional<RdtBandwidthInfo> ReadBandwidthInfo(const std::string& resctrl) {
   const std::string folder = resctrl + "/info/MB";
   if (!PathExists(folder)) return std::nullopt;
-  return RdtBandwidthInfo{NumberIn(folder + "/bandwidth_gran"), NumberIn(folder + "/delay_linear"),
-                          NumberIn(folder + "/min_bandwidth"), NumberIn(folder + "/num_closids")};
+  return RdtBandwidthInfo{CountIn(folder + "/bandwidth_gran"), CountIn(folder + "/delay_linear"),
+                          CountIn(folder + "/min_bandwidth"), CountIn(folder + "/num_closids")};
 }
 
 // mon_data/mon_L3_00, mon_L3_01, …: a folder a domain, in their order.
@@ -53,9 +47,9 @@ Status ReadCounters(const std::string& group, const std::vector<std::string_view
     const std::string folder = fmt::format("{}/mon_data/{}", group, domain);
     if (bandwidth)
       out->traffic->push_back(
-          {NumberIn(folder + "/mbm_total_bytes"), NumberIn(folder + "/mbm_local_bytes")});
+          {CountIn(folder + "/mbm_total_bytes"), CountIn(folder + "/mbm_local_bytes")});
     if (out->llc_occupancy.has_value())
-      out->llc_occupancy->push_back(NumberIn(folder + "/llc_occupancy"));
+      out->llc_occupancy->push_back(CountIn(folder + "/llc_occupancy"));
   }
   return OkStatus();
 }
