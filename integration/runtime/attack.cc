@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a hostile process in or beside a container does. Each way prints one line for every success
-// and nothing when it was kept out; `swap` and `spy` go on until they are killed.
+// and nothing when it was kept out; `swap`, `spy` and `program` go on until they are killed.
 //
 // usage: attack swap A B        exchanges two names for ever: what raced against path walks
 //        attack spy PATH        looks through every process that it can see for a way to PATH, a
@@ -11,6 +11,9 @@
 //        attack exe PID         makes the program of PID writable
 //        attack int80           makes a system call of another architecture
 //        attack socket FAMILY   opens a socket
+//        attack program SIZE    opens the program of every process that it can see, for ever: one
+//        of
+//                               that many bytes is the runtime's
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -102,12 +105,29 @@ void CallAsI386() {
 #endif
 }
 
+[[noreturn]] void OpenPrograms(off_t size) {
+  for (;;) {
+    DIR* proc = ::opendir("/proc");
+    if (proc == nullptr) std::exit(1);
+    while (const dirent* entry = ::readdir(proc)) {
+      if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+      const std::string exe = std::string("/proc/") + entry->d_name + "/exe";
+      const int fd = ::open(exe.c_str(), O_RDONLY);
+      struct stat st;
+      if (fd >= 0 && ::fstat(fd, &st) == 0 && st.st_size == size) Won(exe);
+      if (fd >= 0) ::close(fd);
+    }
+    ::closedir(proc);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string way = argc > 1 ? argv[1] : "";
   if (way == "swap" && argc == 4) Swap(argv[2], argv[3]);
   if (way == "spy" && argc == 3) Spy(argv[2]);
+  if (way == "program" && argc == 3) OpenPrograms(std::atol(argv[2]));
   if (way == "key" && argc == 3) {
     FindKey(argv[2]);
   } else if (way == "tty") {

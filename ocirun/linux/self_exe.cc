@@ -54,13 +54,38 @@ StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
 
 // The descriptor that this program was executed from, when it is one of kHeldSelf's.
 std::optional<int> HeldSelf() {
-  constexpr std::string_view kPrefix = "/dev/fd/";  // execveat(2), AT_EMPTY_PATH
   const auto* name = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
-  if (name == nullptr || std::string_view(name).substr(0, kPrefix.size()) != kPrefix)
-    return std::nullopt;
-  const int fd = std::atoi(name + kPrefix.size());
-  if (fd < kHeldSelf) return std::nullopt;
-  return fd;
+  // By execveat(2) with AT_EMPTY_PATH, and without it by ProcFdPath().
+  for (const std::string_view prefix : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (name == nullptr || !std::string_view(name).starts_with(prefix)) continue;
+    const int fd = std::atoi(name + prefix.size());
+    if (fd >= kHeldSelf) return fd;
+  }
+  return std::nullopt;
+}
+
+// A file that is a mount of its own and stands nowhere reads as "/"; no file of the host's does.
+bool IsDetachedFile(const UniqueFd& self) {
+  const auto path = sys::ReadLink(ProcFdPath(self));
+  const auto st = sys::Stat(self);
+  return path.ok() && *path == "/" && st.ok() && S_ISREG(st->st_mode);
+}
+
+// Whoever executes /proc/self/exe in a container would be this program, a process of the
+// container's own that others there may look at, and open its file, whose pages are the host's
+// (CVE-2022-0847). This process needs no further right to execute it.
+Status ForbidExec(int held) {
+  UniqueFd mount(held);
+  const Status set = sys::MountSetAttr(mount, false, MOUNT_ATTR_NOEXEC, 0);
+  (void)mount.Release();  // ReleaseSelf() closes it
+  return set;
+}
+
+Status KeepHeld(const UniqueFd& self) {
+  const auto held = HeldSelf();
+  if (!held.has_value()) return OkStatus();
+  ::fcntl(*held, F_SETFD, FD_CLOEXEC);  // for no hook or helper
+  return IsDetachedFile(self) ? ForbidExec(*held) : OkStatus();
 }
 
 }  // namespace
@@ -77,21 +102,19 @@ StatusOr<UniqueFd> ReadOnlySelf() {
 
 Status ProtectSelf(char** argv) {
   ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
-  if (IsProtected(self)) {
-    // For no hook or helper.
-    if (const auto held = HeldSelf()) ::fcntl(*held, F_SETFD, FD_CLOEXEC);
-    return OkStatus();
-  }
+  if (IsProtected(self)) return KeepHeld(self);
   auto copy = ReadOnlyBind(self);
   if (!copy.ok()) copy = SealedCopy(self);
   if (!copy.ok()) return Annotate(copy.status(), "can't protect the runtime's own program");
   // Where it was started from is not to be seen any more afterwards: SelfPath() looks here.
   ASSIGN_OR_RETURN(std::string path, sys::ReadLink("/proc/self/exe"));
   argv[0] = path.data();
-  ::execveat(copy->get(), "", argv, environ, AT_EMPTY_PATH);
+  const UniqueFd held(::fcntl(copy->get(), F_DUPFD, kHeldSelf));
+  const UniqueFd& from = held ? held : *copy;
+  ::execveat(from.get(), "", argv, environ, AT_EMPTY_PATH);
   // By the name of the descriptor it is the same file on the same mount: /proc/self/exe shows no
   // other afterwards.
-  if (sys::MayBeMissing(errno)) ::execve(ProcFdPath(*copy).c_str(), argv, environ);
+  if (sys::MayBeMissing(errno)) ::execve(ProcFdPath(from).c_str(), argv, environ);
   return SysError(errno, "execveat", "/proc/self/exe");
 }
 

@@ -10,8 +10,9 @@ namespace ocirun::linux_ {
 
 // Makes sure that nobody in a container can write to this program through /proc/PID/exe
 // (CVE-2019-5736): executes it again from a detached read-only bind mount of itself, which no
-// namespace holds and nobody can remount. Costs an exec, no copy. Returns OK when this process
-// already runs from a read-only mount; otherwise it does not return unless it fails.
+// namespace holds and nobody can remount, and from which nobody executes it once more. Costs an
+// exec, no copy. Returns OK when this process already runs from a read-only mount; otherwise it
+// does not return unless it fails.
 Status ProtectSelf(char** argv);
 
 // The two halves of it, for a program that starts others of itself: whether this process runs from
