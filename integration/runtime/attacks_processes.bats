@@ -70,6 +70,94 @@ END
   [ ! -s rootfs/won ]
 }
 
+# agent MODE: what supervises a container, in $AGENT. It writes what it was told and did.
+agent() {
+  cat >"$FILE_DIR/agent.py" <<'END'
+import array, fcntl, json, os, socket, struct, sys, time
+RECV, SEND = 0xC0502100, 0xC0182101
+path, mode, log = sys.argv[1], sys.argv[2], open(sys.argv[3], "w", buffering=1)
+server = socket.socket(socket.AF_UNIX)
+server.bind(path)
+server.listen(1)
+connection, _ = server.accept()
+data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_LEN(4))
+fds = array.array("i", ancillary[0][2])
+print("told", json.loads(data)["state"]["id"], len(fds), file=log)
+connection.close()
+if mode == "dies":
+    sys.exit()
+request = bytearray(80)
+fcntl.ioctl(fds[0], RECV, request)
+ident, pid = struct.unpack_from("=QI", request)
+print("asked", file=log)
+while mode == "waits" and os.path.exists("/proc/%d" % pid):
+    time.sleep(0.05)
+time.sleep(0.5)
+try:
+    fcntl.ioctl(fds[0], SEND, struct.pack("=QqiI", ident, 0, -95, 0))
+    print("answered", file=log)
+except OSError as error:
+    print("late", error.errno, file=log)
+END
+  rm -f "$FILE_DIR/agent.sock"
+  python3 "$FILE_DIR/agent.py" "$FILE_DIR/agent.sock" "$1" "$FILE_DIR/agent.log" 3>&- &
+  AGENT=$!
+  eventually test -S "$FILE_DIR/agent.sock"
+}
+
+# supervised CALL...: these ask the agent.
+supervised() {
+  edit_config . '.process.noNewPrivileges = false
+    | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $path, syscalls: [{names: $ARGS.positional, action: "SCMP_ACT_NOTIFY"}]}' \
+    --arg path "$FILE_DIR/agent.sock" --args "$@"
+}
+
+@test "a seccomp supervisor that is late, dies, or is not there" {
+  supervised mkdir mkdirat
+  agent answers
+  inside 'mkdir /tmp/x; ls -l /proc/self/fd /proc/1/fd | grep -c seccomp; echo on'
+  wait "$AGENT"
+  [ "$status" -eq 0 ]
+  [[ $output == *"/tmp/x"*"not supported"*0*on ]]
+  [ "$(xargs <"$FILE_DIR/agent.log")" = "told box 1 asked answered" ]
+  # Nobody answers: the call is one that the kernel does not have.
+  agent dies
+  inside 'mkdir /tmp/x; echo on'
+  wait "$AGENT"
+  [ "$status" -eq 0 ]
+  [[ $output == *"/tmp/x"*"not implemented"*on ]]
+  # Nobody is there: it does not run.
+  rm "$FILE_DIR/agent.sock"
+  inside 'touch /ran'
+  refused
+  [[ $output == *listenerPath* ]]
+  [ ! -e "$FILE_DIR/state/box" ]
+}
+
+@test "a seccomp supervisor of exec itself, and one that answers for a process that is gone" {
+  # The filter is in force when the command is executed, and its supervisor may be gone.
+  supervised execve execveat
+  agent dies
+  inside 'touch /ran'
+  wait "$AGENT"
+  refused
+  [[ $output == *"unction not implemented"* ]]
+  agent answers
+  inside 'touch /ran'
+  wait "$AGENT"
+  refused
+  [[ $output == *"not supported"* ]]
+  # It holds `start` for as long as it likes; whoever gives up can delete the container.
+  agent waits
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
+  timeout 2 "${R[@]}" start box 3>&- && false
+  grep -q asked "$FILE_DIR/agent.log"
+  "${R[@]}" delete -f box
+  wait "$AGENT"
+  [ "$(xargs <"$FILE_DIR/agent.log")" = "told box 1 asked late 2" ]
+}
+
 @test "CVE-2024-21626: no folder of the host as working folder, and no descriptor of it" {
   edit_config . '.process.args = ["sleep", "1000"]'
   "${R[@]}" run -d box >/dev/null 2>&1 3>&-
