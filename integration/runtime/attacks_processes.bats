@@ -70,6 +70,26 @@ END
   [ ! -s rootfs/won ]
 }
 
+@test "CVE-2016-9962, in a shared pid namespace: a container that is made shows no way to the host" {
+  edit_config . '.process.args = ["sh", "-c", "attack spy $0 >/won", $path]' --arg path "$FILE_DIR/sentinel"
+  "${R[@]}" run -d --pid-file "$FILE_DIR/pid" box >/dev/null 2>&1 3>&-
+  mkdir -p "$FILE_DIR/second" && cp -a rootfs "$FILE_DIR/second/rootfs"
+  for user in '' '| .linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'; do
+    jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-second" | .process.args = ["true"]
+      | .mounts |= map(select(.type != "proc")) '"$user" \
+      --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" config.json >"$FILE_DIR/second/config.json"
+    tries 40
+    while again; do
+      "${R[@]}" create --bundle "$FILE_DIR/second" second </dev/null >/dev/null 2>&1 3>&- || { [ -n "$user" ]; break; }
+      "${R[@]}" start second
+      "${R[@]}" delete -f second
+    done
+  done
+  cat rootfs/won
+  rm -r "$FILE_DIR/second"
+  [ ! -s rootfs/won ]
+}
+
 # agent MODE: what supervises a container, in $AGENT. It writes what it was told and did.
 agent() {
   cat >"$FILE_DIR/agent.py" <<'END'

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -250,6 +251,12 @@ StatusOr<UniqueFd> StartInit(const Store& store, init::InitContext* context, con
   }
   ASSIGN_OR_RETURN(context->cgroups_entry, cgroups->OpenEntry({}));
   context->record = *record;
+  // Init is as visible as we are, and in a shared pid namespace a container of the host's root owns
+  // a user namespace that we make, with every capability in it: not for a moment may it look at an
+  // init that has the host's root. An ordinary user's is hidden when its id maps are written
+  // (init.cc).
+  if (context->runtime_is_root && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    return SysError(errno, "prctl PR_SET_DUMPABLE");
   ASSIGN_OR_RETURN(const pid_t pid,
                    CloneInit(spec.linux, context->joined, &context->cgroups_entry));
   if (pid == 0) {
