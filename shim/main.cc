@@ -33,9 +33,6 @@ namespace ocirun::shim {
 namespace {
 
 constexpr int kListenerFd = 3;
-// Of the read-only mount that the server is executed from. It stays open: to close it would
-// dissolve the mount, for which the kernel waits.
-constexpr int kProgramFd = 4;
 constexpr char kDefaultSocketDir[] = "/run/containerd/s";
 constexpr char kDefaultRuntimeRoot[] = "/run/containerd/ocirun";
 
@@ -89,9 +86,14 @@ StatusOr<pid_t> SpawnServer(const Flags& flags, const UniqueFd& listener) {
   ::posix_spawn_file_actions_adddup2(&actions, listener.get(), kListenerFd);
   // Whatever else the caller has open would stay so as long as the container runs: a pipe that
   // somebody reads to its end, a file on a disk that is to be unmounted.
+  constexpr int kProgramFd = kListenerFd + 1;
   if (program.ok()) ::posix_spawn_file_actions_adddup2(&actions, program->get(), kProgramFd);
-  ::posix_spawn_file_actions_addclosefrom_np(&actions,
-                                             (program.ok() ? kProgramFd : kListenerFd) + 1);
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, program.ok() ? kProgramFd + 1 : kProgramFd);
+  // It stays open: to close it would dissolve the mount, for which the kernel waits.
+  if (program.ok()) {
+    ::posix_spawn_file_actions_adddup2(&actions, kProgramFd, linux_::kHeldSelf);
+    ::posix_spawn_file_actions_addclose(&actions, kProgramFd);
+  }
   // A session of its own: a signal for the manager's group is not for the shim.
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   std::vector<std::string> words = {self,     "-namespace", flags.name_space, "-id",
@@ -101,7 +103,7 @@ StatusOr<pid_t> SpawnServer(const Flags& flags, const UniqueFd& listener) {
   argv.push_back(nullptr);
   pid_t pid = 0;
   const std::string path =
-      program.ok() ? fmt::format("/proc/self/fd/{}", kProgramFd) : "/proc/self/exe";
+      program.ok() ? fmt::format("/proc/self/fd/{}", linux_::kHeldSelf) : "/proc/self/exe";
   const int result = ::posix_spawn(&pid, path.c_str(), &actions, &attributes, argv.data(), environ);
   if (result != 0) return SysError(result, "exec", "ocishim");
   return pid;
@@ -148,10 +150,10 @@ StatusOr<int> Delete(const Flags& flags) {
   return 0;
 }
 
-StatusOr<int> Serve(const Flags& flags) {
+StatusOr<int> Serve(const Flags& flags, char** argv) {
   // The name of a descriptor is all that the kernel has for a program of such a mount.
   if (::prctl(PR_SET_NAME, "ocishim") < 0) return SysError(errno, "prctl PR_SET_NAME");
-  if (linux_::RunsProtected()) ::fcntl(kProgramFd, F_SETFD, FD_CLOEXEC);
+  if (linux_::RunsProtected()) RETURN_IF_ERROR(linux_::ProtectSelf(argv));
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
     return SysError(errno, "prctl PR_SET_CHILD_SUBREAPER");
   UniqueFd listener;
@@ -193,7 +195,7 @@ StatusOr<int> Run(int argc, char** argv) {
   if (flags.id.empty()) return InvalidArgument("-id is missing");
   if (flags.action == "start") return Start(flags);
   if (flags.action == "delete") return Delete(flags);
-  return Serve(flags);
+  return Serve(flags, argv);
 }
 
 }  // namespace

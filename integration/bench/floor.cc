@@ -158,7 +158,7 @@ void HidePaths() {
 void LoopbackUp() {
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
+  std::memcpy(request.ifr_name, "lo", sizeof "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   Check(::ioctl(socket, SIOCSIFFLAGS, &request) == 0, "lo");
   ::close(socket);

@@ -292,6 +292,10 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   [[ $output == *"Read-only file system"* ]]
   [ "$(cat "/proc/$(cat "$BUNDLE/shim.pid")/comm")" = ocishim ]
   call start box
+  # Nor does a process of the container become it (CVE-2022-0847's class).
+  call exec box self "" '{"cwd":"/","args":["/proc/self/exe","-v"],"env":["PATH=/bin"]}'
+  run call start box self
+  [[ $output == *"permission denied"* ]]
   call kill box 9
   call wait box
   call delete box

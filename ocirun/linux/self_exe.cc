@@ -84,7 +84,8 @@ Status ForbidExec(int held) {
 Status KeepHeld(const UniqueFd& self) {
   const auto held = HeldSelf();
   if (!held.has_value()) return OkStatus();
-  ::fcntl(*held, F_SETFD, FD_CLOEXEC);  // for no hook or helper
+  // For no hook or helper. A child of the process that held it has closed it.
+  if (::fcntl(*held, F_SETFD, FD_CLOEXEC) < 0) return OkStatus();
   return IsDetachedFile(self) ? ForbidExec(*held) : OkStatus();
 }
 

@@ -24,7 +24,7 @@ StatusOr<UniqueFd> ReadOnlySelf();
 // dissolves the mount, and that waits for an RCU grace period. ReleaseSelf() closes it and is
 // called by the runtime when it has nothing else to do, while init works; elsewhere it ends with
 // the process. No process of a container has it: init closes all it does not need.
-inline constexpr int kHeldSelf = 200;
+inline constexpr int kHeldSelf = 100;
 void ReleaseSelf();
 
 // The file that this program was started from, also after ProtectSelf().
