@@ -11,9 +11,8 @@
 //        attack exe PID         makes the program of PID writable
 //        attack int80           makes a system call of another architecture
 //        attack socket FAMILY   opens a socket
-//        attack program SIZE    opens the program of every process that it can see, for ever: one
-//        of
-//                               that many bytes is the runtime's
+//        attack program DEV INO  opens the program of every process that it can see, for ever:
+//                               that file is the runtime's
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -105,7 +104,7 @@ void CallAsI386() {
 #endif
 }
 
-[[noreturn]] void OpenPrograms(off_t size) {
+[[noreturn]] void OpenPrograms(dev_t device, ino_t inode) {
   for (;;) {
     DIR* proc = ::opendir("/proc");
     if (proc == nullptr) std::exit(1);
@@ -114,7 +113,7 @@ void CallAsI386() {
       const std::string exe = std::string("/proc/") + entry->d_name + "/exe";
       const int fd = ::open(exe.c_str(), O_RDONLY);
       struct stat st;
-      if (fd >= 0 && ::fstat(fd, &st) == 0 && st.st_size == size) Won(exe);
+      if (fd >= 0 && ::fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode) Won(exe);
       if (fd >= 0) ::close(fd);
     }
     ::closedir(proc);
@@ -127,7 +126,7 @@ int main(int argc, char** argv) {
   const std::string way = argc > 1 ? argv[1] : "";
   if (way == "swap" && argc == 4) Swap(argv[2], argv[3]);
   if (way == "spy" && argc == 3) Spy(argv[2]);
-  if (way == "program" && argc == 3) OpenPrograms(std::atol(argv[2]));
+  if (way == "program" && argc == 4) OpenPrograms(std::atol(argv[2]), std::atol(argv[3]));
   if (way == "key" && argc == 3) {
     FindKey(argv[2]);
   } else if (way == "tty") {

@@ -46,19 +46,22 @@ END
 # While containers and execs begin, in its own pid namespace or one that they share, no process gets
 # hold of the runtime's file to read: with a bug of the kernel's that would be enough to write to it.
 @test "CVE-2022-0847, its class: not even a read-only descriptor of the runtime's program" {
-  edit_config . '.process.noNewPrivileges = false | .process.args = ["sh", "-c", "attack program $0 >/won", $size]' --arg size "$(stat -L -c %s "$OCIRUN")"
+  edit_config . '.process.noNewPrivileges = false | .process.args = ["sh", "-c", "attack program $0 >/won", $file]' --arg file "$(stat -L -c "%d %i" "$OCIRUN")"
   printf '#!/proc/self/exe\n' >rootfs/bin/again && chmod +x rootfs/bin/again
   "${R[@]}" run -d --pid-file "$FILE_DIR/pid" box >/dev/null 2>&1 3>&-
   mkdir -p "$FILE_DIR/second" && cp -a rootfs "$FILE_DIR/second/rootfs"
   jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-second" | .process.args = ["true"]' \
     --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" config.json >"$FILE_DIR/second/config.json"
-  # By a script that names it, the container's own processes would be the runtime.
-  run "${R[@]}" exec box again
-  [ "$status" -ne 0 ]
-  [[ $output == *ermission* && $output != *USAGE* && $output != *Usage* ]]
-  run "${R[@]}" exec box /proc/self/exe --version
-  [ "$status" -ne 0 ]
-  [[ $output == *ermission* ]]
+  # By a script that names it, the container's own processes would be the runtime. A kernel that has
+  # no such mounts runs a copy in memory, which is not the host's file.
+  if [[ ${OCIRUN_WITHOUT:-} != *open_tree* ]]; then
+    run "${R[@]}" exec box again
+    [ "$status" -ne 0 ]
+    [[ $output == *ermission* && $output != *USAGE* && $output != *Usage* ]]
+    run "${R[@]}" exec box /proc/self/exe --version
+    [ "$status" -ne 0 ]
+    [[ $output == *ermission* ]]
+  fi
   tries 60
   while again; do
     "${R[@]}" exec box again >/dev/null 2>&1 || true
