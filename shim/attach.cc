@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
@@ -17,13 +18,16 @@ namespace ocirun::shim {
 namespace {
 
 constexpr size_t kHeaderSize = 8;
-constexpr size_t kMaxInput = 64 * 1024;      // of one frame from a client
-constexpr size_t kMaxOutgoing = 256 * 1024;  // kept for a client before the process has to wait
+constexpr size_t kMaxInput = 64 * 1024;        // of one frame from a client
+constexpr size_t kMaxOutgoing = 256 * 1024;    // kept for a client before the process has to wait
+constexpr size_t kMaxUnwaited = 1 << 20;       // ... for one that is dropped rather
+constexpr std::chrono::seconds kLastWord{10};  // for it to read what is kept
+constexpr char kStdinFrame = 0, kDroppedFrame = 3, kDropMeFrame = 3;
 constexpr size_t kMaxClients = 256;
 
-std::string Header(Stream stream, size_t length) {
+std::string Header(char type, size_t length) {
   std::string header(kHeaderSize, '\0');
-  header[0] = stream == Stream::kStdout ? 1 : 2;
+  header[0] = type;
   for (int i = 0; i < 4; ++i) header[4 + i] = static_cast<char>(length >> (24 - 8 * i) & 0xff);
   return header;
 }
@@ -70,7 +74,8 @@ void AttachServer::Accept() {
   const auto uid = sys::PeerUid(*socket);
   if (!uid.ok() || *uid != ::geteuid()) return;
   ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
-  const auto client = clients_.insert(clients_.end(), Client{.socket = std::move(*socket)});
+  const auto client = clients_.insert(
+      clients_.end(), Client{.number = ++last_number_, .socket = std::move(*socket)});
   if (!WatchClient(client).ok()) clients_.erase(client);
 }
 
@@ -95,9 +100,15 @@ void AttachServer::HoldInput(bool hold) {
 }
 
 void AttachServer::Send(Stream stream, std::string_view data) {
-  const std::string header = Header(stream, data.size());
+  const std::string header = Header(stream == Stream::kStdout ? 1 : 2, data.size());
   for (Client& client : clients_) {
     if (client.gone) continue;
+    if (!client.waits && !client.dropped && client.Unsent() + data.size() > kMaxUnwaited)
+      DropSlow(&client);
+    if (client.dropped) {
+      drops_.bytes[static_cast<int>(stream)] += data.size();
+      continue;
+    }
     if (!client.outgoing.empty()) {
       client.outgoing += header;
       client.outgoing += data;
@@ -113,16 +124,42 @@ void AttachServer::Send(Stream stream, std::string_view data) {
   }
 }
 
+// Where a frame of output ends: what is kept before it stays whole.
+void AttachServer::DropSlow(Client* client) {
+  client->dropped = true;
+  ++drops_.clients;
+  const std::string why = fmt::format(
+      "dropped: {} bytes of output were not read in time, and the container does not wait",
+      client->Unsent());
+  client->outgoing += Header(kDroppedFrame, why.size()) + why;
+  Change(*client);
+  DropLater(client->number);
+}
+
+void AttachServer::DropLater(uint64_t number) {
+  loop_->After(kLastWord, [this, number, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired()) return;
+    const auto client = std::find_if(clients_.begin(), clients_.end(),
+                                     [&](const Client& c) { return c.number == number; });
+    if (client != clients_.end()) Drop(client);
+  });
+}
+
 bool AttachServer::IsBehind() const {
-  return std::any_of(clients_.begin(), clients_.end(),
-                     [](const Client& client) { return client.Unsent() > kMaxOutgoing; });
+  return std::any_of(clients_.begin(), clients_.end(), [](const Client& client) {
+    return client.waits && client.Unsent() > kMaxOutgoing;
+  });
 }
 
 void AttachServer::Finish() {
   finished_ = true;
   for (auto client = clients_.begin(); client != clients_.end();) {
     const auto next = std::next(client);
-    if (client->outgoing.empty()) Drop(client);
+    if (client->outgoing.empty()) {
+      Drop(client);
+    } else if (!client->waits && !client->dropped) {
+      DropLater(client->number);
+    }
     client = next;
   }
 }
@@ -133,7 +170,7 @@ void AttachServer::Serve(ClientList::iterator client, uint32_t events) {
   Flush(&*client);
   // What a client sent before it left still counts; its end is told by the read.
   const bool alive = hold_input_ || Read(&*client);
-  if (!alive || (finished_ && client->outgoing.empty())) {
+  if (!alive || ((finished_ || client->dropped) && client->outgoing.empty())) {
     Drop(client);
   } else if (hold_input_ && client->gone) {
     // Epoll tells a hang-up again and again, whatever one asks for.
@@ -153,16 +190,23 @@ bool AttachServer::Read(Client* client) {
   client->incoming.append(buffer.data(), static_cast<size_t>(n));
   while (client->incoming.size() >= kHeaderSize) {
     const size_t length = Length(client->incoming);
-    if (client->incoming[0] != 0 || length > kMaxInput) return false;
+    const char type = client->incoming[0];
+    if ((type != kStdinFrame && type != kDropMeFrame) || length > kMaxInput) return false;
     if (client->incoming.size() < kHeaderSize + length) return true;
-    if (length == 0) {
-      callbacks_.input_ended();
-    } else {
-      callbacks_.input(std::string_view(client->incoming).substr(kHeaderSize, length));
-    }
+    HandleFrame(client, type, std::string_view(client->incoming).substr(kHeaderSize, length));
     client->incoming.erase(0, kHeaderSize + length);
   }
   return true;
+}
+
+void AttachServer::HandleFrame(Client* client, char type, std::string_view payload) {
+  if (type == kDropMeFrame) {
+    client->waits = false;
+  } else if (payload.empty()) {
+    callbacks_.input_ended();
+  } else {
+    callbacks_.input(payload);
+  }
 }
 
 // Sends what the socket takes, and tells how much. A client that is gone is dropped when its input

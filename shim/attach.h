@@ -6,13 +6,22 @@
 //    0     1        4        8
 //   | type | 0 0 0 | length | payload ...
 //
-//   to the client:   1 stdout, 2 stderr         from the client:   0 stdin, length 0: its end
+//   to the client:     1 stdout   2 stderr   3 the client is dropped: why, as text
+//   from the client:   0 stdin, length 0: its end   3 drop me rather than wait for me
 //
 // A client gets everything from its connection on. When all output is delivered the shim closes the
 // connection. While the process does not read its input the shim does not read the clients', so
 // that their writes block; nothing is dropped.
+//
+// Who reads more slowly than the process writes: a client that is a person's terminal or the next
+// command of a pipeline (`run ... | less`) wants all of the output, and has the process wait, as
+// with Docker: when 256 KiB are kept for it, no more is read from the process's pipe. That is how a
+// client is that says nothing. One that watches, and must never hold up what it watches, says 3
+// first: it is dropped when 1 MiB is kept for it. It has a while to read what it was sent and why
+// it ends, and no more than that while when the output has ended.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -21,7 +30,7 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "shim/json_log.h"
+#include "shim/log_writer.h"
 #include "shim/loop.h"
 
 namespace ocirun::shim {
@@ -55,13 +64,22 @@ class AttachServer {
   void StopListening();
   [[nodiscard]] bool HasClients() const { return !clients_.empty(); }
 
+  struct Drops {
+    uint64_t clients = 0;
+    uint64_t bytes[2] = {};  // of each stream that they did not get; each client counts
+  };
+  [[nodiscard]] const Drops& drops() const { return drops_; }
+
  private:
   struct Client {
+    uint64_t number = 0;
     UniqueFd socket;
     std::string incoming, outgoing;
-    size_t sent = 0;      // of outgoing
-    bool gone = false;    // takes no more output
-    bool parked = false;  // gone while input is held: not watched
+    size_t sent = 0;       // of outgoing
+    bool gone = false;     // takes no more output
+    bool parked = false;   // gone while input is held: not watched
+    bool waits = true;     // the process waits for it
+    bool dropped = false;  // gets what is kept for it, and no more
     [[nodiscard]] size_t Unsent() const { return outgoing.size() - sent; }
   };
   using ClientList = std::list<Client>;
@@ -70,6 +88,9 @@ class AttachServer {
   void Accept();
   void Serve(ClientList::iterator client, uint32_t events);
   bool Read(Client* client);
+  void HandleFrame(Client* client, char type, std::string_view payload);
+  void DropSlow(Client* client);
+  void DropLater(uint64_t number);
   size_t SendSome(Client* client, std::string_view first, std::string_view second);
   void Flush(Client* client);
   Status WatchClient(ClientList::iterator client);
@@ -82,6 +103,9 @@ class AttachServer {
   Callbacks callbacks_;
   ClientList clients_;
   bool finished_ = false, hold_input_ = false;
+  uint64_t last_number_ = 0;
+  Drops drops_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();  // timers outlive this; they look here
 };
 
 }  // namespace ocirun::shim

@@ -70,9 +70,9 @@ bool IsPlainId(const std::string& id) {
 }  // namespace
 
 template <typename Request>
-void TaskService::Register(const std::string& method,
-                           void (TaskService::*handle)(const Request&, Reply)) {
-  methods_[method] = [this, handle](const std::string& payload, Reply reply) {
+void TaskService::RegisterIn(Methods* methods, const std::string& method,
+                             void (TaskService::*handle)(const Request&, Reply)) {
+  (*methods)[method] = [this, handle](const std::string& payload, Reply reply) {
     Request request;
     if (!request.ParseFromString(payload))
       return reply(InvalidArgument("unreadable request"), nullptr);
@@ -100,15 +100,18 @@ TaskService::TaskService(Loop* loop, std::string default_runtime, std::string de
   Register("Pause", &TaskService::Pause);
   Register("Resume", &TaskService::Resume);
   Register("Shutdown", &TaskService::Shutdown);
+  RegisterIn(&own_methods_, "ReopenLog", &TaskService::ReopenLog);
+  RegisterIn(&own_methods_, "IoStats", &TaskService::IoStats);
 }
 
 TaskService::~TaskService() = default;
 
 void TaskService::Handle(const std::string& service, const std::string& method,
                          const std::string& payload, Reply reply) {
-  const auto handler = methods_.find(method);
-  if ((service != "containerd.task.v2.Task" && service != "containerd.task.v3.Task") ||
-      handler == methods_.end())
+  const bool is_task = service == "containerd.task.v2.Task" || service == "containerd.task.v3.Task";
+  const Methods& methods = is_task ? methods_ : own_methods_;
+  const auto handler = methods.find(method);
+  if ((!is_task && service != "ocishim.v1.Shim") || handler == methods.end())
     return reply(Unsupported("{}/{}: not supported", service, method), nullptr);
   handler->second(payload, std::move(reply));
 }
@@ -492,6 +495,33 @@ void TaskService::Pause(const task::PauseRequest& request, Reply reply) {
 
 void TaskService::Resume(const task::ResumeRequest& request, Reply reply) {
   SetPaused(request.id(), false, std::move(reply));
+}
+
+// ---- what is not containerd's
+
+void TaskService::ReopenLog(const ocishim::v1::ReopenLogRequest& request, Reply reply) {
+  const auto process = FindProcess(request.id(), request.exec_id());
+  if (!process.ok()) return reply(process.status(), nullptr);
+  if ((*process)->state != State::kStarting && (*process)->state != State::kRunning)
+    return reply(FailedPrecondition("the process is not running"), nullptr);
+  ReplyEmpty(reply, (*process)->streams->ReopenLog());
+}
+
+void TaskService::IoStats(const ocishim::v1::IoStatsRequest& request, Reply reply) {
+  const auto process = FindProcess(request.id(), request.exec_id());
+  if (!process.ok()) return reply(process.status(), nullptr);
+  const AttachServer::Drops drops = (*process)->streams->drops();
+  ocishim::v1::IoStatsResponse response;
+  for (const Stream stream : {Stream::kStdout, Stream::kStderr}) {
+    const Streams::Counters& counters = (*process)->streams->counters(stream);
+    auto* out = stream == Stream::kStdout ? response.mutable_stdout() : response.mutable_stderr();
+    out->set_bytes(counters.bytes);
+    out->set_lines(counters.lines);
+    out->set_unlogged_bytes(counters.unlogged_bytes);
+    out->set_dropped_bytes(drops.bytes[static_cast<int>(stream)]);
+  }
+  response.set_dropped_clients(drops.clients);
+  reply(OkStatus(), &response);
 }
 
 void TaskService::Shutdown(const task::ShutdownRequest&, Reply reply) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The task API (containerd.task.v2.Task and v3.Task, the same messages) for the containers of this
-// shim. Life of a process:
+// The task API (containerd.task.v2.Task and v3.Task, the same messages) and what we add to it
+// (ocishim.v1.Shim) for the containers of this shim. Life of a process:
 //
 //   Create (init) or Exec ──► created ── Start ──► running ── ends ──► output read ──► stopped
 //                                                                    exit.json written, then Wait
@@ -17,6 +17,7 @@
 
 #include "base/time.h"
 #include "containerd/task.pb.h"
+#include "ocishim/v1/shim.pb.h"
 #include "shim/loop.h"
 #include "shim/runtime.h"
 #include "shim/server.h"
@@ -61,8 +62,14 @@ class TaskService {
   using ContainerPtr = std::shared_ptr<Container>;
   using ProcessPtr = std::shared_ptr<Process>;
 
+  using Methods = std::map<std::string, std::function<void(const std::string& payload, Reply)>>;
   template <typename Request>
-  void Register(const std::string& method, void (TaskService::*handle)(const Request&, Reply));
+  void Register(const std::string& method, void (TaskService::*handle)(const Request&, Reply)) {
+    RegisterIn(&methods_, method, handle);
+  }
+  template <typename Request>
+  void RegisterIn(Methods* methods, const std::string& method,
+                  void (TaskService::*handle)(const Request&, Reply));
 
   void Create(const containerd::task::v3::CreateTaskRequest& request, Reply reply);
   void Start(const containerd::task::v3::StartRequest& request, Reply reply);
@@ -78,6 +85,9 @@ class TaskService {
   void Pause(const containerd::task::v3::PauseRequest& request, Reply reply);
   void Resume(const containerd::task::v3::ResumeRequest& request, Reply reply);
   void Shutdown(const containerd::task::v3::ShutdownRequest& request, Reply reply);
+
+  void ReopenLog(const ocishim::v1::ReopenLogRequest& request, Reply reply);
+  void IoStats(const ocishim::v1::IoStatsRequest& request, Reply reply);
 
   StatusOr<ContainerPtr> FindContainer(const std::string& id) const;
   StatusOr<ProcessPtr> FindProcess(const std::string& id, const std::string& exec_id) const;
@@ -100,7 +110,7 @@ class TaskService {
   // them, also when it was told to end.
   std::list<std::unique_ptr<Streams>> leaving_;
   bool shutdown_wanted_ = false;
-  std::map<std::string, std::function<void(const std::string& payload, Reply)>> methods_;
+  Methods methods_, own_methods_;
 };
 
 }  // namespace ocirun::shim

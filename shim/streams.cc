@@ -8,6 +8,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/sys/file.h"
@@ -46,9 +47,8 @@ StatusOr<std::unique_ptr<Streams>> Streams::Create(Loop* loop, Options options, 
   std::unique_ptr<Streams> streams(new Streams(loop, std::move(options), std::move(ended)));
   Streams* raw = streams.get();
   const StdioUri& output = streams->options_.output;
-  if (!output.log_path.empty()) {
-    ASSIGN_OR_RETURN(streams->log_,
-                     JsonLog::Open(output.log_path, output.max_size, output.max_file));
+  if (output.log_format != nullptr) {
+    ASSIGN_OR_RETURN(streams->log_, LogWriter::Open(*output.log_format, loop, output.log));
   }
   if (!output.attach_path.empty()) {
     ASSIGN_OR_RETURN(
@@ -171,8 +171,12 @@ void Streams::CloseSource(Source* source) {
 }
 
 void Streams::Deliver(Stream stream, std::string_view data) {
+  Counters& counters = counters_[static_cast<int>(stream)];
+  counters.bytes += data.size();
+  counters.lines += static_cast<uint64_t>(std::count(data.begin(), data.end(), '\n'));
   // A full disk must not stop the container: what can't be written is counted.
-  if (log_ && !log_->Append(stream, data, NowUnixNanos()).ok()) ++lost_lines_;
+  if (log_ && !log_->Append(stream, data, NowUnixNanos()).ok())
+    counters.unlogged_bytes += data.size();
   if (attach_) attach_->Send(stream, data);
 }
 
@@ -252,6 +256,11 @@ void Streams::CloseInput() {
   FlushInput();
 }
 
+Status Streams::ReopenLog() {
+  if (!log_) return FailedPrecondition("there is no log");
+  return log_->Reopen();
+}
+
 Status Streams::Resize(uint32_t width, uint32_t height) {
   if (!options_.terminal) return OkStatus();
   size_ = winsize{static_cast<unsigned short>(height), static_cast<unsigned short>(width), 0, 0};
@@ -288,7 +297,7 @@ void Streams::ProcessEnded() {
 void Streams::CheckEnd() {
   if (ended_ || !process_ended_ || sources_[0].fd || sources_[1].fd) return;
   ended_ = true;
-  if (log_ && !log_->Finish(NowUnixNanos()).ok()) ++lost_lines_;
+  if (log_) IgnoreError(log_->Finish(NowUnixNanos()), "the disk is full; it was counted before");
   if (attach_) attach_->Finish();
   on_end_();
 }

@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "shim/attach.h"
-#include "shim/json_log.h"
+#include "shim/log_writer.h"
 #include "shim/loop.h"
 #include "shim/stdio_uri.h"
 
@@ -19,8 +19,8 @@ namespace ocirun::shim {
 
 // The standard streams of one process: reads its output, writes the log, feeds attach clients and
 // its input. The only thing that holds the process up is its own pipe, while an attach client that
-// is connected is behind; the only thing that holds a client's input up is a process that does not
-// read.
+// is connected, and asked to be waited for (attach.h), is behind; the only thing that holds a
+// client's input up is a process that does not read.
 class Streams {
  public:
   struct Options {
@@ -44,6 +44,20 @@ class Streams {
   void CloseInput();
   // Of the terminal; also before there is one, which then has it from its first moment in the shim.
   Status Resize(uint32_t width, uint32_t height);
+  // See LogWriter. FailedPrecondition: there is no log.
+  Status ReopenLog();
+
+  struct Counters {
+    uint64_t bytes = 0, lines = 0;
+    uint64_t unlogged_bytes = 0;  // that the log's disk refused
+  };
+  [[nodiscard]] const Counters& counters(Stream stream) const {
+    return counters_[static_cast<int>(stream)];
+  }
+  [[nodiscard]] AttachServer::Drops drops() const {
+    return attach_ ? attach_->drops() : AttachServer::Drops();
+  }
+
   // The process has ended: what is in its pipes is read, and then the streams end, though somebody
   // else may still hold them open.
   void ProcessEnded();
@@ -83,7 +97,7 @@ class Streams {
   Loop* loop_;
   Options options_;
   std::function<void()> on_end_, on_left_;
-  std::unique_ptr<JsonLog> log_;
+  std::unique_ptr<LogWriter> log_;
   std::unique_ptr<AttachServer> attach_;
   Source sources_[2];
   UniqueFd input_;  // pipe; with a terminal the first source is read and written
@@ -93,7 +107,7 @@ class Streams {
   std::optional<winsize> size_;
   bool paused_ = false, process_ended_ = false, ended_ = false;
   std::shared_ptr<int> alive_ = std::make_shared<int>();  // timers outlive this; they look here
-  uint64_t lost_lines_ = 0;                               // writes that the log's disk refused
+  Counters counters_[2];
 };
 
 }  // namespace ocirun::shim

@@ -24,12 +24,12 @@ teardown() {
 }
 
 # start_shim SCRIPT: a shim with the container box created, its command a shell with SCRIPT.
-# $STDIN and $TTY are passed on.
+# $STDIN and $TTY are passed on; $FORMAT is the log's (json-file), $LOG_OPTIONS are more of its options.
 start_shim() {
   edit_config "$BUNDLE" '.process.args = ["sh", "-c", $script] | .process.terminal = $tty' --arg script "$1" --argjson tty "${TTY:-false}"
   ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
   "$SHIMCTL" "$ADDRESS" create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" \
-    "json-file://$BUNDLE/log?attach=${BUNDLE//\//%2F}%2Fattach.sock${LOG_OPTIONS:-}" "${STDIN:-}" "$([ "${TTY:-false}" = true ] && echo tty)" >"$BUNDLE/pid"
+    "${FORMAT:-json-file}://$BUNDLE/log?attach=${BUNDLE//\//%2F}%2Fattach.sock${LOG_OPTIONS:-}" "${STDIN:-}" "$([ "${TTY:-false}" = true ] && echo tty)" >"$BUNDLE/pid"
 }
 call() { "$SHIMCTL" "$ADDRESS" "$@"; }
 
@@ -66,7 +66,7 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   [ "$status" -eq 1 ]
   [[ $output == *'OCI runtime create failed: '*'create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory'* ]]
   run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "binary:///x"
-  [[ $output == "12 "*"only json-file:// and attach:// are supported"* ]]
+  [[ $output == "12 "*"only json-file://, cri:// and attach:// are supported"* ]]
   edit_config "$BUNDLE" '.process.args = ["true"]'
   call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
   call start box
@@ -259,6 +259,110 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   call wait box
   [ -s "$BUNDLE/log.1" ] && [ -s "$BUNDLE/log.2" ] && [ ! -e "$BUNDLE/log.3" ]
   cat "$BUNDLE/log.2" "$BUNDLE/log.1" "$BUNDLE/log" | jq -r .log | grep line | tail -1 | grep -q 'line 199'
+  call delete box
+}
+
+@test "rotated logs are compressed, and every line of those that are kept is there" {
+  LOG_OPTIONS='&max-size=20000&max-file=4&compress=true' start_shim 'i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; sleep 1'
+  call start box
+  call wait box
+  [ ! -e "$BUNDLE/log.1" ] && [ ! -e "$BUNDLE/log.4.gz" ] && [ ! -e "$BUNDLE/log.gz-new" ]
+  { zcat "$BUNDLE/log.3.gz" "$BUNDLE/log.2.gz" "$BUNDLE/log.1.gz"; cat "$BUNDLE/log"; } | jq -r .log | grep . >"$BUNDLE/lines"
+  first=$(head -1 "$BUNDLE/lines")
+  cmp "$BUNDLE/lines" <(seq -f 'line %.0f' "${first#line }" 1999)
+  call delete box
+}
+
+@test "CRI's log: times, pieces and ends, bytes as they are" {
+  FORMAT=cri start_shim 'echo one; printf "\001\377\r\n"; echo err >&2; head -c 20000 /dev/zero | tr "\0" x; echo; printf tail'
+  call start box
+  call wait box
+  LC_ALL=C grep -aEvq '^[0-9-]{10}T[0-9:]{8}(\.[0-9]{1,9})?Z std(out|err) [PF] ' "$BUNDLE/log" && return 1
+  grep -q ' stdout F one$' "$BUNDLE/log"
+  grep -q ' stderr F err$' "$BUNDLE/log"
+  grep -qE ' stdout P x{16384}$' "$BUNDLE/log"
+  grep -qE ' stdout F x{3616}$' "$BUNDLE/log"
+  grep -q ' stdout P tail$' "$BUNDLE/log"
+  LC_ALL=C grep -aq "$(printf ' stdout F \001\377$')" "$BUNDLE/log"
+  call delete box
+}
+
+@test "a log that is renamed and reopened under load loses no byte and doubles none" {
+  FORMAT=cri start_shim 'i=0; while [ ! -e /stop ]; do seq $i $((i + 999)); i=$((i + 1000)); done; echo "end $i"'
+  run call reopen box
+  [[ $output == "9 the process is not running" ]]
+  [ "$(find "$BUNDLE" -name 'log*' ! -name log.json | wc -l)" = 1 ]
+  call start box
+  for i in $(seq 50); do
+    mv "$BUNDLE/log" "$BUNDLE/log.$i"
+    call reopen box
+    [ -e "$BUNDLE/log" ]
+    size=$(stat -c %s "$BUNDLE/log.$i")
+    sleep 0.02
+    [ "$(stat -c %s "$BUNDLE/log.$i")" = "$size" ]
+  done
+  touch "$FILE_DIR/template/rootfs/stop"
+  [ "$(call wait box)" = 0 ]
+  rm "$FILE_DIR/template/rootfs/stop"
+  { for i in $(seq 50); do cat "$BUNDLE/log.$i"; done; cat "$BUNDLE/log"; } | cut -d' ' -f4- >"$BUNDLE/lines"
+  last=$(tail -1 "$BUNDLE/lines")
+  cmp <(sed '$d' "$BUNDLE/lines") <(seq 0 $((${last#end } - 1)))
+  run call reopen box
+  [[ $output == "9 "* ]]
+  call delete box
+}
+
+@test "a client that asked not to be waited for is dropped when it is slow, and told" {
+  start_shim 'i=0; while [ $i -lt 200000 ]; do echo "line $i of a text that is long enough to fill pipes"; i=$((i+1)); done'
+  mkfifo "$BUNDLE/slow"
+  sleep 1000 <>"$BUNDLE/slow" 3>&- &
+  reader=$!
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" drop </dev/null >"$BUNDLE/slow" 2>"$BUNDLE/why" 3>&- &
+  client=$!
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" drop </dev/null >"$BUNDLE/quick" 3>&- &
+  quick=$!
+  sleep 0.3
+  call start box
+  [ "$(timeout 60 "$SHIMCTL" "$ADDRESS" wait box)" = 0 ]
+  [ "$(grep -c line "$BUNDLE/log")" = 200000 ]
+  run call iostats box
+  # stdout: bytes, lines, bytes that the disk refused, bytes that clients did not get.
+  read -r bytes newlines refused dropped <<<"${lines[0]}"
+  [ "$bytes $newlines $refused" = "$(jq -j .log "$BUNDLE/log" | wc -c) 200000 0" ]
+  [ "$dropped" -gt 1000000 ]
+  [ "${lines[2]}" = 1 ]  # clients that were dropped
+  wait $quick
+  [ "$(wc -l <"$BUNDLE/quick")" = 200000 ]
+  cat "$BUNDLE/slow" >/dev/null 3>&- &
+  wait $client
+  grep -q "dropped: .* bytes of output were not read in time" "$BUNDLE/why"
+  kill $! $reader
+  call delete box
+}
+
+@test "1,000 execs in a row leave neither memory nor descriptors behind" {
+  start_shim 'sleep 1000'
+  call start box
+  shim=$(cat "$BUNDLE/shim.pid")
+  execs() {
+    local i
+    for i in $(seq "$1" "$2"); do
+      call exec box "e$i" "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+      call start box "e$i"
+      call wait box "e$i" >/dev/null
+      call delete box "e$i"
+    done
+  }
+  held() { awk '/^VmData/ { print $2 }' "/proc/$shim/status"; }
+  execs 1 100
+  fds=$(ls "/proc/$shim/fd" | wc -l) memory=$(held) files=$(ls "$BUNDLE" | wc -l)
+  execs 101 1000
+  [ "$(ls "/proc/$shim/fd" | wc -l)" -le "$fds" ]
+  [ "$(ls "$BUNDLE" | wc -l)" = "$files" ]
+  # What a sanitizer keeps of what was freed is not the shim's.
+  grep -q __asan_init "$OCISHIM" || [ "$(held)" -le $((memory + 64)) ]
+  call kill box 9
+  call wait box
   call delete box
 }
 

@@ -8,7 +8,11 @@
 //        shimctl ADDRESS resize ID WIDTH HEIGHT
 //        shimctl ADDRESS pids|pause|resume|connect ID
 //        shimctl ADDRESS shutdown ID
-//        shimctl attach SOCKET                             stdin to frames, frames to stdout/stderr
+//        shimctl ADDRESS reopen ID                         the log, in its new file
+//        shimctl ADDRESS iostats ID [EXEC]                 a line a stream: bytes lines unlogged
+//        dropped shimctl attach SOCKET [drop]                      stdin to frames, frames to
+//        stdout/stderr;
+//                                                          drop: it is not waited for
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +24,7 @@
 #include "base/sys/socket.h"
 #include "containerd/runc_options.pb.h"
 #include "containerd/task.pb.h"
+#include "ocishim/v1/shim.pb.h"
 #include "proto/ttrpc/client.h"
 
 namespace ocirun {
@@ -125,6 +130,22 @@ Status Call(ttrpc::Client* client, const Args& args) {
     RETURN_IF_ERROR(client->Call(kService, "Connect", request, &response));
     return Print(fmt::format("{} {}", response.shim_pid(), response.task_pid()));
   }
+  if (command == "reopen") {
+    ocishim::v1::ReopenLogRequest request;
+    request.set_id(Arg(args, 2));
+    return client->Call("ocishim.v1.Shim", "ReopenLog", request, nullptr);
+  }
+  if (command == "iostats") {
+    ocishim::v1::IoStatsRequest request;
+    request.set_id(Arg(args, 2));
+    request.set_exec_id(Arg(args, 3));
+    ocishim::v1::IoStatsResponse response;
+    RETURN_IF_ERROR(client->Call("ocishim.v1.Shim", "IoStats", request, &response));
+    for (const auto* stream : {&response.stdout(), &response.stderr()})
+      RETURN_IF_ERROR(Print(fmt::format("{} {} {} {}", stream->bytes(), stream->lines(),
+                                        stream->unlogged_bytes(), stream->dropped_bytes())));
+    return Print(std::to_string(response.dropped_clients()));
+  }
   task::ShutdownRequest request;  // Pause and Resume have its first field, too
   request.set_id(Arg(args, 2));
   const std::string method = command == "pause"      ? "Pause"
@@ -135,8 +156,9 @@ Status Call(ttrpc::Client* client, const Args& args) {
   return client->Call(kService, method, request, nullptr);
 }
 
-Status Attach(const std::string& path) {
+Status Attach(const std::string& path, bool drop) {
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(path, SOCK_STREAM));
+  if (drop) RETURN_IF_ERROR(sys::WriteAll(socket, std::string("\3\0\0\0\0\0\0\0", 8)));
   std::string frames;
   std::array<char, 16384> buffer;
   bool input = true;
@@ -159,7 +181,7 @@ Status Attach(const std::string& path) {
       size_t length = 0;
       for (int i = 4; i < 8; ++i) length = length << 8 | static_cast<unsigned char>(frames[i]);
       if (frames.size() < 8 + length) break;
-      UniqueFd out(frames[0]);  // 1 and 2 are stdout and stderr
+      UniqueFd out(frames[0] == 3 ? 2 : frames[0]);  // 1 and 2 are stdout and stderr
       RETURN_IF_ERROR(sys::WriteAll(out, std::string_view(frames).substr(8, length)));
       (void)out.Release();
       frames.erase(0, 8 + length);
@@ -169,7 +191,7 @@ Status Attach(const std::string& path) {
 
 Status Run(const Args& args) {
   if (args.size() < 2) return InvalidArgument("usage: shimctl ADDRESS COMMAND ...");
-  if (args[0] == "attach") return Attach(args[1]);
+  if (args[0] == "attach") return Attach(args[1], Arg(args, 2) == "drop");
   ASSIGN_OR_RETURN(const auto client, ttrpc::Client::Connect(args[0]));
   return Call(client.get(), args);
 }
