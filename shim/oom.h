@@ -3,8 +3,14 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "base/json.h"
 
 namespace ocirun::shim {
 
@@ -15,6 +21,36 @@ std::string MemoryCgroupOf(pid_t pid);
 // Whether the kernel has killed a process of the cgroup for its memory limit: oom_kill of
 // memory.oom_control (v1) or memory.events (v2). False when the folder is gone.
 bool WasOomKilled(const std::string& memory_cgroup);
+
+// One kill as the kernel's log tells it.
+struct OomKill {
+  std::string cgroup;  // whose limit it was; empty: the machine had no memory left
+  pid_t pid = 0;       // who was killed, for it: as the host counts
+  std::string command;
+  std::map<std::string, uint64_t> memory;  // what the cgroup held then, in bytes: memory.stat
+};
+
+// Finds the kills of a cgroup in the lines of the kernel's log (mm/oom_kill.c): the numbers of
+// memory.stat, a line each, and behind them "oom-kill:constraint=...,oom_memcg=...,task_memcg=...,
+// task=NAME,pid=N,uid=N". A cgroup is known by the last part of its path alone: the kernel writes
+// paths from its own root, which may not be what is mounted here.
+class OomLog {
+ public:
+  explicit OomLog(std::string_view memory_cgroup);
+  void Read(std::string_view line);
+  [[nodiscard]] const std::optional<OomKill>& last() const { return last_; }
+
+ private:
+  std::string name_;
+  std::map<std::string, uint64_t> memory_;
+  std::optional<OomKill> last_;
+};
+
+// What exit.json says of the cgroup's last kill: {"cgroup", "process": {"pid", "command"},
+// "memory":
+// {"anon", "file", "kernel"}}, bytes, at that moment. null where the kernel's log is not for us, or
+// has forgotten it.
+Json DescribeOomKill(const std::string& memory_cgroup);
 
 // The processes of the cgroup itself.
 std::vector<pid_t> CgroupPids(const std::string& cgroup);

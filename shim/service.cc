@@ -2,6 +2,7 @@
 #include "shim/service.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -309,6 +310,7 @@ void TaskService::Exited(const ContainerPtr& container, const ProcessPtr& proces
                          int wait_status) {
   process->exited = true;
   process->exit_status = static_cast<uint32_t>(sys::ExitCodeOf(wait_status));
+  if (WIFSIGNALED(wait_status)) process->exit_signal = WTERMSIG(wait_status);
   process->exited_at = NowUnixNanos();
   if (process->id.empty()) {
     container->oom_killed = WasOomKilled(container->memory_cgroup);
@@ -324,12 +326,15 @@ void TaskService::Exited(const ContainerPtr& container, const ProcessPtr& proces
 void TaskService::OutputEnded(const ContainerPtr& container, const ProcessPtr& process) {
   process->state = State::kStopped;
   if (process->id.empty()) {
-    const Json exit = {{"id", container->id},
-                       {"pid", process->pid},
-                       {"exit_status", process->exit_status},
-                       {"exited_at", FormatRfc3339Nano(process->exited_at)},
-                       {"oom_killed", container->oom_killed}};
-    IgnoreError(WriteFileAtomic(container->bundle + "/exit.json", exit.dump(), 0600),
+    Json exit = {{"id", container->id},
+                 {"pid", process->pid},
+                 {"exit_status", process->exit_status},
+                 {"signal", process->exit_signal},
+                 {"exited_at", FormatRfc3339Nano(process->exited_at)},
+                 {"oom_killed", container->oom_killed}};
+    if (container->oom_killed) exit["oom"] = DescribeOomKill(container->memory_cgroup);
+    const std::string text = exit.dump(-1, ' ', false, Json::error_handler_t::replace);
+    IgnoreError(WriteFileDurable(container->bundle + "/exit.json", text, 0600),
                 "on a full disk the answer to Wait still tells it");
   }
   task::WaitResponse response;

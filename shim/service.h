@@ -43,6 +43,7 @@ class TaskService {
     State state = State::kCreated;
     pid_t pid = 0;
     uint32_t exit_status = 0;
+    int exit_signal = 0;  // that ended it; 0: none
     UnixNanos exited_at = 0;
     bool terminal = false, exited = false;
     std::string stdin_uri, stdout_uri, stderr_uri;

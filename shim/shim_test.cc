@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "shim/flags.h"
+#include "shim/oom.h"
 #include "shim/stdio_uri.h"
 
 namespace ocirun::shim {
@@ -27,6 +28,35 @@ TEST_CASE("where output goes") {
         "json-file:///x?compress=1", "json-file:///x?max-size=1&max-file=1&compress=true"})
     CHECK(ParseStdioUri(bad).status().code() == StatusCode::kInvalidArgument);
   CHECK(ParseStdioUri("binary:///x").status().code() == StatusCode::kUnimplemented);
+}
+
+TEST_CASE("whom the kernel killed for memory, and what the cgroup held") {
+  OomLog log("/sys/fs/cgroup/memory/pods/box");
+  const auto read = [&](std::initializer_list<const char*> lines) {
+    for (const char* line : lines) log.Read(line);
+  };
+  read({"kmem: usage 540kB, limit 9007199254740988kB, failcnt 0",
+        "Memory cgroup stats for /outer/pods/box:", "cache 4096", "rss 33050624", "pgfault x",
+        "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=box,mems_allowed=0,"
+        "oom_memcg=/outer/pods,task_memcg=/outer/pods/box,task=a,b,pid=12,uid=0"});
+  REQUIRE(log.last());
+  CHECK(log.last()->cgroup == "/outer/pods");
+  CHECK(log.last()->pid == 12);
+  CHECK(log.last()->command == "a,b");
+  CHECK(log.last()->memory == std::map<std::string, uint64_t>{
+                                  {"kernel", 540 * 1024}, {"cache", 4096}, {"rss", 33050624}});
+  // Another cgroup's, though its name ends alike, and a line that is cut off.
+  read(
+      {"oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/mybox,task_memcg=/"
+       "mybox,task=c,pid=13,uid=0",
+       "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/box", "oom-kill:"});
+  CHECK(log.last()->pid == 12);
+  // A kill because the machine's memory is full names no cgroup that had a limit.
+  read({"Memory cgroup stats for /x:", "anon 7",
+        "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/box,task=d,"
+        "pid=14,uid=0"});
+  CHECK(log.last()->pid == 14);
+  CHECK(log.last()->cgroup.empty());
 }
 
 TEST_CASE("flags in Go's style") {

@@ -340,6 +340,22 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   call delete box
 }
 
+@test "exit.json tells the signal, and of a kill for memory who, where and what was held" {
+  edit_config "$BUNDLE" '.linux.resources.memory = {limit: 16777216, swap: 16777216}'
+  start_shim 'x=a; while :; do x=$x$x; done'
+  call start box
+  [ "$(call wait box)" = 137 ]
+  [ "$(jq -c '[.exit_status, .signal, .oom_killed]' "$BUNDLE/exit.json")" = '[137,9,true]' ]
+  # The kernel tells of one kill in a while only (printk_ratelimit), and not of every one to us.
+  if [ "$(jq .oom "$BUNDLE/exit.json")" != null ]; then
+    [[ $(jq -r .oom.cgroup "$BUNDLE/exit.json") == */"${FILE_DIR##*/}" ]]
+    [ "$(jq -r .oom.process.command "$BUNDLE/exit.json")" = sh ]
+    [ "$(jq .oom.process.pid "$BUNDLE/exit.json")" = "$(cat "$BUNDLE/pid")" ]
+    [ "$(jq .oom.memory.anon "$BUNDLE/exit.json")" -gt 8000000 ]
+  fi
+  call delete box
+}
+
 @test "1,000 execs in a row leave neither memory nor descriptors behind" {
   start_shim 'sleep 1000'
   call start box
