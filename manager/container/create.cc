@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/sys/file.h"
 #include "manager/container/check.h"
+#include "manager/container/log_options.h"
 #include "manager/container/manager.h"
 #include "manager/container/spec_builder.h"
 
@@ -223,7 +224,8 @@ StatusOr<ocid::v1::CreateContainerResponse> ContainerManager::Create(
   });
   RETURN_IF_ERROR(MakeDirs(home, 0710));
   RETURN_IF_ERROR(snapshotter_->MakeContainer(id));
-  record.set_log_path(home + "/" + id + "-json.log");
+  ASSIGN_OR_RETURN(const LogOptions log, ParseLogConfig(record.host_config().log_config()));
+  if (log.kept) record.set_log_path(home + "/" + id + "-json.log");
   record.set_hosts_path(home + "/hosts");
   record.set_hostname_path(home + "/hostname");
   record.set_resolv_conf_path(home + "/resolv.conf");

@@ -19,6 +19,7 @@
 #include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
+#include "manager/container/log_options.h"
 #include "manager/container/manager.h"
 #include "manager/container/record.h"
 #include "manager/container/spec_builder.h"
@@ -53,28 +54,14 @@ int ExitCodeOfError(const std::string& text) {
   return kFailedStart;
 }
 
-// "10m", Docker's units of 1000.
-std::string SizeInBytes(const std::string& text) {
-  uint64_t number = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit(result.ptr, text.data() + text.size());
-  if (unit.starts_with('k') || unit.starts_with('K')) number *= 1000;
-  if (unit.starts_with('m') || unit.starts_with('M')) number *= 1000 * 1000;
-  if (unit.starts_with('g') || unit.starts_with('G')) number *= 1000ULL * 1000 * 1000;
-  return std::to_string(number);
-}
-
-std::string OutputUri(const Container& record, const std::string& bundle) {
-  std::string uri = "json-file://" + record.log_path() +
-                    "?attach=" + registry::UrlEncode(bundle + "/attach.sock");
-  const auto& options = record.host_config().log_config().options();
-  if (const auto size = options.find("max-size"); size != options.end()) {
-    uri += "&max-size=" + SizeInBytes(size->second);
-  }
-  if (const auto files = options.find("max-file"); files != options.end()) {
-    uri += "&max-file=" + files->second;
-  }
-  return uri;
+// What shim/stdio_uri.h reads.
+StatusOr<std::string> OutputUri(const Container& record, const std::string& bundle) {
+  ASSIGN_OR_RETURN(const LogOptions log, ParseLogConfig(record.host_config().log_config()));
+  const std::string attach = registry::UrlEncode(bundle + "/attach.sock");
+  if (!log.kept) return "attach://" + attach;
+  return fmt::format("json-file://{}?attach={}&max-size={}&max-file={}&compress={}",
+                     registry::UrlEncode(record.log_path()), attach, log.max_size, log.max_file,
+                     log.compress);
 }
 
 // /etc/mtab, as Docker makes it where the image has none: mount(8) and df of old read it.
@@ -207,9 +194,10 @@ Status ContainerManager::Launch(const LivePtr& live, Container* record) {
   if (!started.ok()) return prefix(started.status());
   const std::shared_ptr<ShimClient> shim = *std::move(started);
   Undo end_shim([&] { shim->Shutdown(); });
+  ASSIGN_OR_RETURN(const std::string output, OutputUri(*record, bundle));
   const TaskIo io{.terminal = record->config().tty(),
                   .input = record->config().open_stdin() ? "attach:" : "",
-                  .output = OutputUri(*record, bundle)};
+                  .output = output};
   const Status created = shim->Create(bundle, io, start);
   if (!created.ok()) return prefix(created);
   {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/container/log_reader.h"
 
-#include <fcntl.h>
-
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <thread>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/sys/file.h"
 #include "base/time.h"
+#include "manager/container/log_files.h"
 
 namespace ocirun::container {
 namespace {
@@ -19,10 +18,9 @@ using ocid::v1::LogEntry;
 using ocid::v1::Output;
 
 constexpr auto kPollEvery = std::chrono::milliseconds(20);
-constexpr size_t kMaxLine = 1u << 20;
 
 std::optional<LogEntry> ParseLine(std::string_view line) {
-  const StatusOr<Json> json = ParseJson(line, kMaxLine);
+  const StatusOr<Json> json = ParseJson(line, kMaxLogLine);
   if (!json.ok() || !json->is_object()) return {};  // torn by a crash
   const JsonView view(*json);
   const auto text = StringOr(view, "log", "");
@@ -44,91 +42,158 @@ bool Wanted(const LogEntry& entry, const LogQuery& query) {
   return query.until == 0 || entry.time() <= query.until;
 }
 
-// Gives whole lines of a file as far as it is written.
-class LineFile {
- public:
-  explicit LineFile(UniqueFd file) : file_(std::move(file)) {}
+UnixNanos TimeOf(std::string_view line) {
+  const auto entry = ParseLine(line);
+  return entry ? entry->time() : 0;
+}
 
-  // False when `line` said stop.
-  StatusOr<bool> ReadOn(const std::function<bool(std::string_view)>& line) {
-    std::string buffer(1 << 16, '\0');
+// Where reading begins: the parts before are not looked at any more.
+struct Start {
+  size_t part = 0;
+  uint64_t offset = 0;  // in a plain one
+  uint64_t skip = 0;    // entries of it that match: in a packed one
+};
+
+StatusOr<Start> FindSince(const std::vector<LogPart>& parts, UnixNanos since) {
+  Start start;
+  if (since == 0) return start;
+  const auto is_older = [&](const LogPart& part) {
+    return part.last_time != 0 && part.last_time < since;
+  };
+  while (start.part < parts.size() && is_older(parts[start.part])) ++start.part;
+  // Whoever follows the last one still begins with it, at its end.
+  if (start.part == parts.size() && !parts.empty()) --start.part;
+  if (start.part < parts.size() && !parts[start.part].packed) {
+    ASSIGN_OR_RETURN(start.offset, FindTime(parts[start.part].file, since, TimeOf));
+  }
+  return start;
+}
+
+// Of a packed part, which can only be read from its start: once to count them, and once more.
+StatusOr<uint64_t> CountMatches(const LogPart& part, const LogQuery& query) {
+  LogPart again{.packed = true};
+  ASSIGN_OR_RETURN(again.file, sys::Duplicate(part.file));
+  uint64_t count = 0;
+  LineReader reader(std::move(again), 0);
+  RETURN_IF_ERROR(reader
+                      .ReadOn([&](std::string_view line) {
+                        const auto entry = ParseLine(line);
+                        if (entry && Wanted(*entry, query)) ++count;
+                        return true;
+                      })
+                      .status());
+  return count;
+}
+
+// The last `*query.tail` entries that match, of those behind `first`.
+StatusOr<Start> FindTail(const std::vector<LogPart>& parts, const LogQuery& query,
+                         const Start& first) {
+  uint64_t wanted = *query.tail;
+  for (size_t i = parts.size(); i-- > first.part;) {
+    Start start{.part = i};
+    if (parts[i].packed) {
+      ASSIGN_OR_RETURN(const uint64_t count, CountMatches(parts[i], query));
+      start.skip = count > wanted ? count - wanted : 0;
+      wanted -= count - start.skip;
+    } else {
+      ASSIGN_OR_RETURN(const struct stat st, sys::Stat(parts[i].file));
+      start.offset = static_cast<uint64_t>(st.st_size);
+      const auto count = [&](uint64_t offset, std::string_view line) {
+        if (wanted == 0) return false;
+        const auto entry = ParseLine(line);
+        if (entry && Wanted(*entry, query)) {
+          start.offset = offset;
+          --wanted;
+        }
+        return wanted != 0;
+      };
+      const uint64_t begin = i == first.part ? first.offset : 0;
+      RETURN_IF_ERROR(ReadBackwards(parts[i].file, begin, count));
+    }
+    if (wanted == 0) return start;
+  }
+  return first;
+}
+
+// The parts of the log one after the other, and what becomes of the last one.
+class Reading {
+ public:
+  Reading(std::string path, const LogQuery& query) : path_(std::move(path)), query_(query) {}
+
+  // False: there is no log yet.
+  StatusOr<bool> Begin() {
+    ASSIGN_OR_RETURN(std::vector<LogPart> parts, OpenLog(path_));
+    if (parts.empty()) return false;
+    ASSIGN_OR_RETURN(Start start, FindSince(parts, query_.since));
+    if (query_.tail) {
+      ASSIGN_OR_RETURN(start, FindTail(parts, query_, start));
+    }
+    skip_ = start.skip;
+    parts.erase(parts.begin(), parts.begin() + static_cast<ptrdiff_t>(start.part));
+    Queue(std::move(parts), start.offset);
+    return true;
+  }
+
+  // All that is written by now. False: `entry` said stop.
+  StatusOr<bool> ReadOn(const std::function<bool(const LogEntry&)>& entry) {
+    const auto take = [&](std::string_view line) {
+      const auto parsed = ParseLine(line);
+      if (!parsed || !Wanted(*parsed, query_)) return true;
+      if (skip_ == 0) return entry(*parsed);
+      --skip_;
+      return true;
+    };
     for (;;) {
-      const ssize_t n =
-          sys::RetryEintr([&] { return read(file_.get(), buffer.data(), buffer.size()); });
-      if (n < 0) return SysError(errno, "read", "log");
-      if (n == 0) return true;
-      rest_.append(buffer, 0, static_cast<size_t>(n));
-      size_t begin = 0;
-      for (size_t end; (end = rest_.find('\n', begin)) != std::string::npos; begin = end + 1) {
-        if (!line(std::string_view(rest_).substr(begin, end - begin))) return false;
-      }
-      rest_.erase(0, begin);
+      // Asked before reading: nobody writes a file that has lost its name.
+      const bool last = parts_.size() == 1 && !WasRotated();
+      ASSIGN_OR_RETURN(const bool more, parts_.front().ReadOn(take));
+      if (!more) return false;
+      if (last) return true;
+      if (parts_.size() == 1) RETURN_IF_ERROR(FindNext());
+      parts_.pop_front();
     }
   }
 
-  // Whether the name stands for another file now: it was rotated away.
-  [[nodiscard]] bool WasRotated(const std::string& path) const {
-    const auto mine = sys::Stat(file_);
-    const auto named = sys::StatPath(path);
-    return mine.ok() && named.ok() && mine->st_ino != named->st_ino;
-  }
-
  private:
-  UniqueFd file_;
-  std::string rest_;
-};
-
-std::vector<std::string> RotatedFiles(const std::string& path) {
-  std::vector<std::string> files;
-  for (int number = 1; PathExists(fmt::format("{}.{}", path, number)); ++number) {
-    files.insert(files.begin(), fmt::format("{}.{}", path, number));
+  void Queue(std::vector<LogPart> parts, uint64_t offset) {
+    for (LogPart& part : parts) parts_.emplace_back(std::move(part), std::exchange(offset, 0));
   }
-  return files;
-}
+
+  [[nodiscard]] bool WasRotated() const {
+    const auto named = sys::StatPath(path_);
+    return named.ok() && named->st_ino != parts_.front().inode();
+  }
+
+  // What came behind the file that was the last one. If that is gone, so may be some that came
+  // behind it.
+  Status FindNext() {
+    const uint64_t mine = parts_.front().inode();
+    ASSIGN_OR_RETURN(std::vector<LogPart> parts, OpenLog(path_, mine));
+    if (!parts.empty() && parts.front().inode == mine) parts.erase(parts.begin());
+    if (parts.empty()) return Internal("{}: a rotation left no file", path_);
+    Queue(std::move(parts), 0);
+    return OkStatus();
+  }
+
+  std::string path_;
+  const LogQuery& query_;
+  std::deque<LineReader> parts_;
+  uint64_t skip_ = 0;
+};
 
 }  // namespace
 
 Status ReadLogs(const std::string& path, const LogQuery& query, const std::function<bool()>& ended,
                 const std::function<bool(const LogEntry&)>& entry) {
-  std::deque<LogEntry> tail;
-  bool collecting = query.tail.has_value();
-  const auto take = [&](std::string_view line) {
-    const auto parsed = ParseLine(line);
-    if (!parsed || !Wanted(*parsed, query)) return true;
-    if (!collecting) return entry(*parsed);
-    tail.push_back(*parsed);
-    if (tail.size() > *query.tail) tail.pop_front();
-    return true;
-  };
-  for (const std::string& old : RotatedFiles(path)) {
-    ASSIGN_OR_RETURN(UniqueFd file, sys::Open(old, O_RDONLY));
-    ASSIGN_OR_RETURN(const bool more, LineFile(std::move(file)).ReadOn(take));
-    if (!more) return OkStatus();
-  }
-  StatusOr<UniqueFd> file = sys::Open(path, O_RDONLY);
-  if (ErrnoOf(file.status()) == ENOENT && !query.follow) return OkStatus();
-  while (!file.ok()) {
-    if (ErrnoOf(file.status()) != ENOENT) return file.status();
-    if (ended()) return OkStatus();
-    std::this_thread::sleep_for(kPollEvery);
-    file = sys::Open(path, O_RDONLY);
-  }
-  LineFile current(*std::move(file));
-  for (;;) {
+  Reading reading(path, query);
+  for (bool begun = false;;) {
     const bool last = !query.follow || ended();  // asked before reading: what was written is read
-    const bool rotated = current.WasRotated(path);
-    ASSIGN_OR_RETURN(const bool more, current.ReadOn(take));
-    if (!more) return OkStatus();
-    if (collecting) {
-      collecting = false;
-      for (const LogEntry& kept : tail) {
-        if (!entry(kept)) return OkStatus();
-      }
+    if (!begun) {
+      ASSIGN_OR_RETURN(begun, reading.Begin());
     }
-    if (rotated) {
-      ASSIGN_OR_RETURN(UniqueFd next, sys::Open(path, O_RDONLY));
-      current = LineFile(std::move(next));
-      continue;
+    if (begun) {
+      ASSIGN_OR_RETURN(const bool more, reading.ReadOn(entry));
+      if (!more) return OkStatus();
     }
     if (last) return OkStatus();
     std::this_thread::sleep_for(kPollEvery);

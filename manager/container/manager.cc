@@ -203,6 +203,9 @@ Status ContainerManager::Logs(const std::string& name, const LogQuery& query,
     const std::lock_guard lock(live->mutex);
     path = live->record.log_path();
   }
+  if (path.empty()) {
+    return Unsupported("configured logging driver does not support reading");
+  }
   const auto ended = [&] {
     const std::lock_guard lock(live->mutex);
     const auto status = live->record.state().status();

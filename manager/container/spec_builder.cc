@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/sys/file.h"
+#include "manager/container/log_options.h"
 
 namespace ocirun::container {
 namespace {
@@ -415,14 +416,7 @@ Status CheckSupported(const ContainerConfig& config, const HostConfig& host) {
   if (host.init()) return refuse("--init");
   if (host.device_cgroup_rules_size() > 0) return refuse("--device-cgroup-rule");
   if (config.healthcheck().test_size() > 0) return refuse("--health-cmd");
-  if (!OneOf(host.log_config().type(), {"", "json-file"})) {
-    return refuse("--log-driver " + host.log_config().type());
-  }
-  for (const auto& [name, value] : host.log_config().options()) {
-    if (!OneOf(name, {"max-size", "max-file"})) {
-      return InvalidArgument("unknown log opt '{}' for json-file log driver", name);
-    }
-  }
+  RETURN_IF_ERROR(ParseLogConfig(host.log_config()).status());
   for (const std::string& option : host.security_opt()) {
     if (!OneOf(option, {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true",
                         "no-new-privileges:false", "no-new-privileges=false", "seccomp=unconfined",
