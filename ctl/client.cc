@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +14,7 @@
 namespace ocirun::ctl {
 namespace {
 
+constexpr std::chrono::seconds kDaemonRestarts{1}, kDaemonReturns{60};
 constexpr std::string_view kScheme = "unix://";
 constexpr std::string_view kFromDaemon = "Error response from daemon: ";
 
@@ -55,6 +57,8 @@ std::shared_ptr<grpc::Channel> Session::channel() {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(64 << 20);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    // Who waits for a daemon to return looks for it every half second.
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
     channel_ = grpc::CreateCustomChannel(host, grpc::InsecureChannelCredentials(), arguments);
   }
   return channel_;
@@ -73,6 +77,23 @@ ocid::v1::ContainerService::Stub& Session::containers() {
 ocid::v1::SystemService::Stub& Session::daemon() {
   if (system_ == nullptr) system_ = ocid::v1::SystemService::NewStub(channel());
   return *system_;
+}
+
+Status Session::AskAgain(const std::function<grpc::Status(grpc::ClientContext*)>& call) {
+  const auto is_there = [this](std::chrono::seconds wait) {
+    return channel()->WaitForConnected(std::chrono::system_clock::now() + wait);
+  };
+  for (;;) {
+    bool connected = is_there(kDaemonRestarts);
+    if (!connected) {
+      fmt::print(stderr, "{}: the daemon has ended, containers run on. Waiting for it to return.\n",
+                 host);
+      connected = is_there(kDaemonReturns);
+    }
+    grpc::ClientContext context;
+    const grpc::Status status = call(&context);
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || !connected) return Check(status);
+  }
 }
 
 Status Session::Check(const grpc::Status& status) const {

@@ -26,6 +26,10 @@ class Session {
   ocid::v1::ContainerService::Stub& containers();
   ocid::v1::SystemService::Stub& daemon();
 
+  // Makes a call that a daemon had when it ended, of the next one. For a minute that is waited for,
+  // which is said on stderr if it takes more than a moment.
+  Status AskAgain(const std::function<grpc::Status(grpc::ClientContext*)>& call);
+
   // A call's status as ours; one that never reached the daemon says so, and why.
   [[nodiscard]] Status Check(const grpc::Status& status) const;
 

@@ -55,13 +55,14 @@ class ExitWaiter {
     bool restarts = false;    // by its policy; the first exit is what ends the wait
   };
   ExitWaiter(Session* session, const Of& of);
-  // The container's exit code.
+  // The container's exit code; of the next daemon, if there is another one by then.
   StatusOr<int> Wait();
   void Cancel();
 
  private:
   // By the daemon's events: a container that restarts has not ended for good.
   StatusOr<int> WaitForDie();
+  StatusOr<int> WaitAgain();
 
   Session* session_;
   Of of_;

@@ -10,13 +10,16 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/time.h"
 #include "ctl/commands/commands.h"
 #include "ctl/commands/run_options.h"
 #include "ctl/terminal.h"
+#include "proto/attach/connection.h"
 
 namespace ocirun::ctl {
 namespace {
@@ -33,9 +36,7 @@ bool MayRestart(const ocid::v1::Container& record) {
   return !name.empty() && name != "no";
 }
 
-void WriteOut(const ocid::v1::Output& output) {
-  const int fd = output.stream() == ocid::v1::Output::STREAM_STDERR ? 2 : 1;
-  std::string_view data = output.data();
+void WriteOut(int fd, std::string_view data) {
   while (!data.empty()) {
     const ssize_t n = write(fd, data.data(), data.size());
     if (n < 0 && errno != EINTR) return;
@@ -43,8 +44,45 @@ void WriteOut(const ocid::v1::Output& output) {
   }
 }
 
+void WriteOut(const ocid::v1::Output& output) {
+  WriteOut(output.stream() == ocid::v1::Output::STREAM_STDERR ? 2 : 1, output.data());
+}
+
+// The streams without the daemon between: what InputCopier writes goes to the shim itself, and the
+// daemon may end and come again meanwhile.
+template <typename Request>
+class DirectStream {
+ public:
+  // Null when the socket is not ours to connect to: another user's, or in another mount namespace.
+  static std::unique_ptr<DirectStream> Connect(const std::string& socket) {
+    auto connection = attach::Connection::Connect(socket, attach::WhenSlow::kWait);
+    if (!connection.ok()) return nullptr;
+    return std::make_unique<DirectStream>(*std::move(connection));
+  }
+  explicit DirectStream(std::unique_ptr<attach::Connection> connection)
+      : connection_(std::move(connection)) {}
+
+  bool Write(const Request& request) {
+    return connection_->WriteInput(request.stdin(), [] { return false; }).ok();  // empty: the end
+  }
+  void WritesDone() { connection_->EndInput(); }
+  void Leave() { connection_->Shutdown(); }
+  // Until the end of the output, or somebody leaves.
+  void CopyOutput(const StreamOptions& options) {
+    for (;;) {
+      const auto piece = connection_->Read();
+      if (!piece.ok() || piece->stream == 0) return;
+      if (piece->stream == 1 ? options.output : options.errors)
+        WriteOut(piece->stream, piece->data);
+    }
+  }
+
+ private:
+  std::unique_ptr<attach::Connection> connection_;
+};
+
 // Copies stdin into the stream until its end, the detach keys, or `done`. `Request` is
-// AttachRequest or ExecRequest.
+// AttachRequest or ExecRequest; `Stream` is gRPC's, or a DirectStream.
 template <typename Request, typename Stream>
 class InputCopier {
  public:
@@ -123,14 +161,20 @@ class InputCopier {
   std::thread thread_;
 };
 
+// For a call beside a session: a daemon that hangs does not make us deaf for good, one that is
+// being restarted is waited for.
+void BoundCall(grpc::ClientContext* context) {
+  context->set_wait_for_ready(true);
+  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+}
+
 void SendSignal(Session* session, const std::string& container, int signal) {
   ocid::v1::KillContainerRequest request;
   request.set_container(container);
   request.set_signal(std::to_string(signal));
   ocid::v1::KillContainerResponse response;
   grpc::ClientContext context;
-  // A daemon that hangs does not make us deaf for good.
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  BoundCall(&context);
   session->containers().KillContainer(&context, request, &response);
 }
 
@@ -142,8 +186,31 @@ void SendTerminalSize(Session* session, const std::string& container, const std:
   *request.mutable_size() = SizeOfTerminal();
   ocid::v1::ResizeTerminalResponse response;
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  BoundCall(&context);
   session->containers().ResizeTerminal(&context, request, &response);
+}
+
+// Connects to the socket that the daemon offers, and says whether it could.
+template <typename Request, typename Stream>
+std::unique_ptr<DirectStream<Request>> AnswerOffer(Stream* stream, const std::string& socket) {
+  auto direct = DirectStream<Request>::Connect(socket);
+  Request answer;
+  answer.set_connected(direct != nullptr);
+  stream->Write(answer);
+  return direct;
+}
+
+// The daemon ended while we had the streams: the next one is asked how the process ended.
+StatusOr<int> WaitExecAgain(Session* session, const std::string& container,
+                            const std::string& exec_id) {
+  ocid::v1::WaitExecRequest request;
+  request.set_container(container);
+  request.set_exec_id(exec_id);
+  ocid::v1::WaitExecResponse response;
+  RETURN_IF_ERROR(session->AskAgain([&](grpc::ClientContext* context) {
+    return session->containers().WaitExec(context, request, &response);
+  }));
+  return response.exit_code();
 }
 
 struct ExecOptions {
@@ -175,34 +242,49 @@ int RunExec(Session* session, const ExecOptions& options) {
   start->set_user(options.user);
   start->set_privileged(options.privileged);
   if (options.tty) *start->mutable_size() = SizeOfTerminal();
+  start->set_lossless(true);
+  start->set_direct(!options.detach);
   std::mutex writing;
   stream->Write(request);
   ocid::v1::ExecResponse response;
-  int code = 0;
+  std::optional<int> code;
   bool detached = false;
+  std::string id, socket;
   if (stream->Read(&response)) {
+    id = response.attached().exec_id();
+    socket = response.attached().socket();
+    std::unique_ptr<DirectStream<ocid::v1::ExecRequest>> direct;
+    if (!socket.empty()) direct = AnswerOffer<ocid::v1::ExecRequest>(stream.get(), socket);
     const RawTerminal raw(options.tty && options.input);
-    using Stream = grpc::ClientReaderWriter<ocid::v1::ExecRequest, ocid::v1::ExecResponse>;
-    InputCopier<ocid::v1::ExecRequest, Stream> input(
-        stream.get(), &writing, {.input = options.input && !options.detach, .tty = options.tty},
-        *keys, [&] { context.TryCancel(); });
-    if (options.tty) {
-      signals.Handle(
-          [session, container = options.words[0], id = response.attached().exec_id()](int signal) {
-            if (signal == SIGWINCH) SendTerminalSize(session, container, id);
-            return signal == SIGWINCH;
-          });
-      // As Docker does: the window may have changed since the start was asked for.
-      SendTerminalSize(session, options.words[0], response.attached().exec_id());
-    }
-    while (stream->Read(&response)) {
-      if (response.has_output()) WriteOut(response.output());
-      if (response.has_exit_code()) {
-        code = response.exit_code();
-        break;
+    const StreamOptions copied{.input = options.input && !options.detach, .tty = options.tty};
+    const auto copy = [&](auto* through, const auto& leave, const auto& copy_output) {
+      InputCopier<ocid::v1::ExecRequest, std::remove_pointer_t<decltype(through)>> input(
+          through, &writing, copied, *keys, leave);
+      if (options.tty) {
+        signals.Handle([session, container = options.words[0], id](int signal) {
+          if (signal == SIGWINCH) SendTerminalSize(session, container, id);
+          return signal == SIGWINCH;
+        });
+        // As Docker does: the window may have changed since the start was asked for.
+        SendTerminalSize(session, options.words[0], id);
       }
+      copy_output();
+      input.Stop();
+      detached = input.detached();
+    };
+    const auto read_stream = [&] {
+      while (!code && stream->Read(&response)) {
+        if (response.has_output()) WriteOut(response.output());
+        if (response.has_exit_code()) code = response.exit_code();
+      }
+    };
+    if (direct) {
+      copy(direct.get(), [&] { direct->Leave(); }, [&] { direct->CopyOutput(copied); });
+      if (detached) context.TryCancel();
+      read_stream();
+    } else {
+      copy(stream.get(), [&] { context.TryCancel(); }, read_stream);
     }
-    detached = input.detached();
   }
   {
     const std::lock_guard lock(writing);
@@ -210,8 +292,12 @@ int RunExec(Session* session, const ExecOptions& options) {
   }
   const grpc::Status finished = stream->Finish();
   if (detached) return FailHere(kEscaped);
+  if (!code && !socket.empty() && finished.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    const auto told = WaitExecAgain(session, options.words[0], id);
+    return told.ok() ? *told : Fail(told.status());
+  }
   const Status status = NotFoundHere(session->Check(finished));
-  if (status.ok()) return code;
+  if (status.ok()) return code.value_or(0);
   const std::string text = MessageOf(status);
   const auto has = [&](const char* word) { return text.find(word) != std::string::npos; };
   Fail(status);
@@ -342,12 +428,20 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
   request.mutable_start()->set_stdout(options.output);
   request.mutable_start()->set_stderr(options.errors);
   if (options.tty) *request.mutable_start()->mutable_size() = SizeOfTerminal();
+  request.mutable_start()->set_lossless(true);
+  // Who wants no output has no end of it to wait for.
+  request.mutable_start()->set_direct(options.output || options.errors);
   stream->Write(request);
   ocid::v1::AttachResponse response;
   bool detached = false;
   bool done = false;
+  std::unique_ptr<DirectStream<ocid::v1::AttachRequest>> direct;
   if (stream->Read(&response)) {
-    *status = start();
+    // The start waits until we are connected, and the offer to be comes amid it.
+    auto starting = std::async(std::launch::async, start);
+    if (request.start().direct() && stream->Read(&response) && !response.socket().empty())
+      direct = AnswerOffer<ocid::v1::AttachRequest>(stream.get(), response.socket());
+    *status = starting.get();
     if (status->ok()) {
       const RawTerminal raw(options.tty && options.input);
       options.signals->Handle([session, container, options](int signal) {
@@ -356,15 +450,23 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
         if (options.proxy_signals) SendSignal(session, container, signal);
         return options.proxy_signals;
       });
-      InputCopier<ocid::v1::AttachRequest, Stream> input(stream.get(), &writing, options, *keys,
-                                                         [&] { context.TryCancel(); });
-      while (stream->Read(&response)) {
-        if (!response.has_output()) break;
-        WriteOut(response.output());
+      if (direct) {
+        InputCopier<ocid::v1::AttachRequest, DirectStream<ocid::v1::AttachRequest>> input(
+            direct.get(), &writing, options, *keys, [&] { direct->Leave(); });
+        direct->CopyOutput(options);
+        input.Stop();
+        detached = input.detached();
+      } else {
+        InputCopier<ocid::v1::AttachRequest, Stream> input(stream.get(), &writing, options, *keys,
+                                                           [&] { context.TryCancel(); });
+        while (stream->Read(&response)) {
+          if (!response.has_output()) break;
+          WriteOut(response.output());
+        }
+        input.Stop();
+        done = input.done();
+        detached = input.detached();
       }
-      input.Stop();
-      done = input.done();
-      detached = input.detached();
     } else {
       context.TryCancel();
     }
@@ -376,7 +478,8 @@ StreamEnd AttachStreams(Session* session, const std::string& container,
   }
   const grpc::Status finished = stream->Finish();
   if (detached) return StreamEnd::kDetached;
-  if (status->ok()) *status = session->Check(finished);
+  // The daemon had no more to tell, if it was there still.
+  if (status->ok() && !direct) *status = session->Check(finished);
   return status->ok() ? StreamEnd::kEnded : StreamEnd::kFailed;
 }
 
@@ -397,7 +500,20 @@ StatusOr<int> ExitWaiter::Wait() {
   void* tag = nullptr;
   bool ok = false;
   queue_.Next(&tag, &ok);
+  if (status_.error_code() == grpc::StatusCode::UNAVAILABLE) return WaitAgain();
   RETURN_IF_ERROR(session_->Check(status_));
+  return response_.exit_code();
+}
+
+// The daemon ended: the next one counts exits anew, and is asked for the state.
+StatusOr<int> ExitWaiter::WaitAgain() {
+  ocid::v1::WaitContainerRequest request;
+  request.set_container(of_.id);
+  request.set_condition(of_.removed ? ocid::v1::WaitContainerRequest::CONDITION_REMOVED
+                                    : ocid::v1::WaitContainerRequest::CONDITION_NOT_RUNNING);
+  RETURN_IF_ERROR(session_->AskAgain([&](grpc::ClientContext* context) {
+    return session_->containers().WaitContainer(context, request, &response_);
+  }));
   return response_.exit_code();
 }
 

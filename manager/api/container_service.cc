@@ -30,7 +30,19 @@ class InputThread {
   std::thread thread_;
 };
 
-void FillOutput(const container::AttachConnection::Output& from, Output* output) {
+template <typename Start>
+attach::WhenSlow WhenSlow(const Start& start) {
+  return start.lossless() ? attach::WhenSlow::kWait : attach::WhenSlow::kDrop;
+}
+
+// Whether the client has connected to the socket that the message names.
+template <typename Response, typename Request>
+bool OfferSocket(grpc::ServerReaderWriter<Response, Request>* stream, const Response& offer) {
+  Request answer;
+  return stream->Write(offer) && stream->Read(&answer) && answer.connected();
+}
+
+void FillOutput(const attach::Connection::Output& from, Output* output) {
   output->set_stream(from.stream == 2 ? Output::STREAM_STDERR : Output::STREAM_STDOUT);
   output->set_data(from.data.data(), from.data.size());
 }
@@ -168,10 +180,19 @@ grpc::Status ContainerService::AttachContainer(
     response.set_attached(true);
     stream->Write(response);
   };
-  StatusOr<container::Session> session = manager_->Attach(start, CancelledBy(context), registered);
+  container::SessionClient client{.slow = WhenSlow(start)};
+  if (start.direct()) {
+    client.connects = [stream](const std::string& socket, const std::string&) {
+      ocid::v1::AttachResponse offer;
+      offer.set_socket(socket);
+      return OfferSocket(stream, offer);
+    };
+  }
+  StatusOr<container::Session> session =
+      manager_->Attach(start, client, CancelledBy(context), registered);
   if (!session.ok()) return ToGrpc(session.status());
-  if (session->connection == nullptr) return grpc::Status::OK;  // the start failed
-  container::AttachConnection* connection = session->connection.get();
+  if (session->connection == nullptr) return grpc::Status::OK;  // the start failed, or it is direct
+  attach::Connection* connection = session->connection.get();
   const InputThread input([&] {
     ocid::v1::AttachRequest request;
     while (stream->Read(&request)) {
@@ -190,7 +211,7 @@ grpc::Status ContainerService::AttachContainer(
   Status status;
   ocid::v1::AttachResponse response;
   for (;;) {
-    const StatusOr<container::AttachConnection::Output> output = connection->Read();
+    const StatusOr<attach::Connection::Output> output = connection->Read();
     if (!output.ok()) status = output.status();
     if (!output.ok() || output->stream == 0) break;
     if (output->stream == 1 ? !start.stdout() : !start.stderr()) continue;
@@ -212,18 +233,28 @@ grpc::Status ContainerService::ExecContainer(
   }
   const ocid::v1::ExecRequest::Start start = first.start();
   if (const Status clean = container::CheckNuls(start); !clean.ok()) return ToGrpc(clean);
-  StatusOr<container::Session> session = manager_->Exec(start);
+  container::SessionClient client{.slow = WhenSlow(start)};
+  if (start.direct()) {
+    client.connects = [stream](const std::string& socket, const std::string& exec_id) {
+      ocid::v1::ExecResponse offer;
+      offer.mutable_attached()->set_exec_id(exec_id);
+      offer.mutable_attached()->set_socket(socket);
+      return OfferSocket(stream, offer);
+    };
+  }
+  StatusOr<container::Session> session = manager_->Exec(start, client);
   if (!session.ok()) return ToGrpc(session.status());
   ocid::v1::ExecResponse response;
-  response.mutable_attached()->set_exec_id(session->exec_id);
-  stream->Write(response);
+  if (!start.direct() || start.detach()) {
+    response.mutable_attached()->set_exec_id(session->exec_id);
+    stream->Write(response);
+  }
   if (start.detach()) {
-    std::thread([manager = manager_, name = start.container(), id = session->exec_id] {
-      IgnoreError(manager->WaitExec(name, id).status(), "nobody asks for its code");
-    }).detach();
+    ForgetExit(start.container(), session->exec_id);
     return grpc::Status::OK;
   }
-  container::AttachConnection* connection = session->connection.get();
+  if (session->direct) return TellExit(start.container(), session->exec_id, stream);
+  attach::Connection* connection = session->connection.get();
   const InputThread input([&] {
     ocid::v1::ExecRequest request;
     while (stream->Read(&request)) {
@@ -238,18 +269,41 @@ grpc::Status ContainerService::ExecContainer(
     }
     if (context->IsCancelled()) connection->Shutdown();
   });
+  Status dropped;  // then the code comes still, and this after it
   for (;;) {
-    const StatusOr<container::AttachConnection::Output> output = connection->Read();
+    const StatusOr<attach::Connection::Output> output = connection->Read();
+    if (output.status().code() == StatusCode::kResourceExhausted) dropped = output.status();
     if (!output.ok() || output->stream == 0) break;
     FillOutput(*output, response.mutable_output());
     if (!stream->Write(response)) break;
   }
   // A client that went away leaves the process running; the shim tells when it ends.
-  const StatusOr<int> code = manager_->WaitExec(start.container(), session->exec_id);
+  const grpc::Status told = TellExit(start.container(), session->exec_id, stream);
+  return dropped.ok() ? told : ToGrpc(dropped);
+}
+
+grpc::Status ContainerService::TellExit(const std::string& name, const std::string& exec_id,
+                                        ExecStream* stream) {
+  const StatusOr<int> code = manager_->WaitExec(name, exec_id);
   if (code.ok()) {
+    ocid::v1::ExecResponse response;
     response.set_exit_code(*code);
     stream->Write(response);
   }
+  return ToGrpc(code.status());
+}
+
+void ContainerService::ForgetExit(const std::string& name, const std::string& exec_id) {
+  std::thread([manager = manager_, name, exec_id] {
+    IgnoreError(manager->WaitExec(name, exec_id).status(), "nobody asks for its code");
+  }).detach();
+}
+
+grpc::Status ContainerService::WaitExec(grpc::ServerContext*,
+                                        const ocid::v1::WaitExecRequest* request,
+                                        ocid::v1::WaitExecResponse* response) {
+  const StatusOr<int> code = manager_->WaitExec(request->container(), request->exec_id());
+  if (code.ok()) response->set_exit_code(*code);
   return ToGrpc(code.status());
 }
 

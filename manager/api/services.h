@@ -82,10 +82,18 @@ class ContainerService final : public ocid::v1::ContainerService::Service {
   grpc::Status ExecContainer(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<ocid::v1::ExecResponse, ocid::v1::ExecRequest>* stream) override;
+  grpc::Status WaitExec(grpc::ServerContext*, const ocid::v1::WaitExecRequest* request,
+                        ocid::v1::WaitExecResponse* response) override;
   grpc::Status ResizeTerminal(grpc::ServerContext*, const ocid::v1::ResizeTerminalRequest* request,
                               ocid::v1::ResizeTerminalResponse*) override;
 
  private:
+  using ExecStream = grpc::ServerReaderWriter<ocid::v1::ExecResponse, ocid::v1::ExecRequest>;
+  // Waits for the end of a process, and tells it as the last message.
+  grpc::Status TellExit(const std::string& name, const std::string& exec_id, ExecStream* stream);
+  // Has the shim forget the process when it has ended.
+  void ForgetExit(const std::string& name, const std::string& exec_id);
+
   container::ContainerManager* manager_;
   image::ImageStore* images_;
 };

@@ -21,6 +21,14 @@ namespace {
 using ocid::v1::Container;
 using ocid::v1::ContainerState;
 
+// The client itself, if it wants to and can; else we, for it.
+Status ConnectSession(const std::string& socket, const SessionClient& client, Session* session) {
+  session->direct = client.connects && client.connects(socket, session->exec_id);
+  if (session->direct) return OkStatus();
+  ASSIGN_OR_RETURN(session->connection, attach::Connection::Connect(socket, client.slow));
+  return OkStatus();
+}
+
 constexpr auto kPollCancel = std::chrono::milliseconds(100);
 
 uint64_t FolderSize(const std::string& path) {
@@ -233,7 +241,7 @@ Status ContainerManager::Resize(const std::string& name, const std::string& exec
 }
 
 StatusOr<Session> ContainerManager::Attach(const ocid::v1::AttachRequest::Start& start,
-                                           const Cancelled& cancelled,
+                                           const SessionClient& client, const Cancelled& cancelled,
                                            const std::function<void()>& registered) {
   ASSIGN_OR_RETURN(const LivePtr live, Find(start.container()));
   std::unique_lock lock(live->mutex);
@@ -263,20 +271,23 @@ StatusOr<Session> ContainerManager::Attach(const ocid::v1::AttachRequest::Start&
       live->changed.wait_for(lock, kPollCancel);
     }
     lock.unlock();
-    ASSIGN_OR_RETURN(session.connection, AttachConnection::Connect(socket));
+    RETURN_IF_ERROR(ConnectSession(socket, client, &session));
     return session;
   }
   const std::shared_ptr<ShimClient> shim = live->shim;
   lock.unlock();
-  ASSIGN_OR_RETURN(session.connection, AttachConnection::Connect(socket));
+  // Told before the streams are: who starts the container has it done already.
+  if (client.connects) registered();
+  RETURN_IF_ERROR(ConnectSession(socket, client, &session));
   if (start.has_size() && shim != nullptr) {
     IgnoreError(shim->Resize("", start.size().width(), start.size().height()), "it ended");
   }
-  registered();
+  if (!client.connects) registered();
   return session;
 }
 
-StatusOr<Session> ContainerManager::Exec(const ocid::v1::ExecRequest::Start& start) {
+StatusOr<Session> ContainerManager::Exec(const ocid::v1::ExecRequest::Start& start,
+                                         const SessionClient& client) {
   ASSIGN_OR_RETURN(const LivePtr live, Find(start.container()));
   Session session{.exec_id = RandomHex(32), .tty = start.tty()};
   std::shared_ptr<ShimClient> shim;
@@ -320,9 +331,7 @@ StatusOr<Session> ContainerManager::Exec(const ocid::v1::ExecRequest::Start& sta
                               .output = "attach://" + socket},
                              process));
   Undo remove([&] { IgnoreError(shim->Delete(session.exec_id), "half made"); });
-  if (!start.detach()) {
-    ASSIGN_OR_RETURN(session.connection, AttachConnection::Connect(socket));
-  }
+  if (!start.detach()) RETURN_IF_ERROR(ConnectSession(socket, client, &session));
   RETURN_IF_ERROR(shim->StartProcess(session.exec_id).status());
   Publish(record, "exec_start: " + start.cmd(0), {{"execID", session.exec_id}});
   remove.Release();

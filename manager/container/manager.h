@@ -34,6 +34,7 @@
 #include "manager/snapshot/snapshotter.h"
 #include "manager/store/database.h"
 #include "ocid/v1/container.pb.h"
+#include "proto/attach/connection.h"
 
 namespace ocirun::container {
 
@@ -69,9 +70,17 @@ using Cancelled = std::function<bool()>;
 
 // The streams of a process for one client.
 struct Session {
-  std::unique_ptr<AttachConnection> connection;  // null: the process ended without
+  std::unique_ptr<attach::Connection> connection;  // null: the process ended without, or `direct`
   std::string exec_id;
+  bool direct = false;  // the client has them itself
   bool tty = false;
+};
+
+// How a client gets to the streams.
+struct SessionClient {
+  attach::WhenSlow slow = attach::WhenSlow::kDrop;
+  // Offers the path of the attach socket: true when the client has connected to it itself.
+  std::function<bool(const std::string& socket, const std::string& exec_id)> connects;
 };
 
 class ContainerManager {
@@ -105,10 +114,10 @@ class ContainerManager {
   // Connects to the container's streams. For one that does not run: `registered` is called once
   // nothing can be missed any more, then it waits for the start.
   // The terminal has the client's size before the command runs.
-  StatusOr<Session> Attach(const ocid::v1::AttachRequest::Start& start, const Cancelled& cancelled,
-                           const std::function<void()>& registered);
+  StatusOr<Session> Attach(const ocid::v1::AttachRequest::Start& start, const SessionClient& client,
+                           const Cancelled& cancelled, const std::function<void()>& registered);
   // Starts a further process; WaitExec must follow.
-  StatusOr<Session> Exec(const ocid::v1::ExecRequest::Start& start);
+  StatusOr<Session> Exec(const ocid::v1::ExecRequest::Start& start, const SessionClient& client);
   StatusOr<int> WaitExec(const std::string& name, const std::string& exec_id);
 
  private:

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One container's shim, seen from the daemon: containerd's task API v3 over ttrpc, and the attach
-// sockets of shim/attach.h.
+// One container's shim, seen from the daemon: containerd's task API v3 over ttrpc.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -78,33 +76,5 @@ class ShimClient {
 
 // What exit.json of a bundle says: the shim writes it before it tells anybody.
 StatusOr<ExitInfo> ReadExitFile(const std::string& bundle);
-
-// A connection to a process's streams.
-class AttachConnection {
- public:
-  static StatusOr<std::unique_ptr<AttachConnection>> Connect(const std::string& socket);
-  struct Output {
-    int stream = 0;         // 1 stdout, 2 stderr; 0 = the end
-    std::string_view data;  // valid until the next Read
-  };
-  // The next output, as much of one stream as is there now. From one thread.
-  StatusOr<Output> Read();
-  // Empty data: the end of the input. Blocks while the process does not read; Cancelled when
-  // `cancelled` says so.
-  Status WriteInput(std::string_view data, const std::function<bool()>& cancelled);
-  // Makes a blocked Read return the end.
-  void Shutdown();
-
- private:
-  explicit AttachConnection(UniqueFd socket) : socket_(std::move(socket)) {}
-  StatusOr<size_t> Receive(char* to, size_t size, int flags);
-  StatusOr<bool> NextHeader(int flags);
-  UniqueFd socket_;
-  std::string buffer_;
-  std::array<char, 8> header_{};
-  size_t header_size_ = 0;  // bytes of header_ that have come; all: it is of the next frame to read
-  int stream_ = 0;          // of the frame that is being read
-  size_t left_ = 0;         // of its data
-};
 
 }  // namespace ocirun::container
