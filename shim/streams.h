@@ -3,6 +3,7 @@
 
 #include <sys/ioctl.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,7 +76,9 @@ class Streams {
   struct Source {
     UniqueFd fd;
     Stream stream = Stream::kStdout;
-    bool grown = false;  // its pipe
+    bool grown = false;    // its pipe
+    size_t last_size = 0;  // of the last read
+    std::chrono::steady_clock::time_point last_read;
   };
   Streams(Loop* loop, Options options, std::function<void()> on_end);
   Status OpenPipes(ChildEnds* child);
@@ -84,6 +87,8 @@ class Streams {
   Status WatchSource(Source* source);
   void ReadSource(Source* source);
   bool ReadOnce(Source* source);
+  [[nodiscard]] bool MayRest(Source* source);
+  void Rest(Source* source);
   void CloseSource(Source* source);
   void Deliver(Stream stream, std::string_view data);
   void PauseOrResume();
