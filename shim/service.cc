@@ -366,7 +366,9 @@ void TaskService::Forget(const std::string& id) {
 }
 
 void TaskService::KeepForClients(Process* process) {
-  if (!process->streams || !process->streams->HasSlowClients()) return;
+  if (!process->streams || !process->streams->ended()) return;
+  // Its sockets are gone before the answer is there.
+  if (!process->streams->HasSlowClients()) return process->streams.reset();
   const auto kept = leaving_.insert(leaving_.end(), std::move(process->streams));
   (*kept)->WhenClientsLeft([this, kept] {
     loop_->After(std::chrono::milliseconds(0), [this, kept] {
