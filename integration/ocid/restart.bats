@@ -63,6 +63,27 @@ left_nothing() {
   "$OCICTL" rm -f box
 }
 
+@test "shim, daemon and container are killed in every order: the end is known, and nothing is left" {
+  for order in "shim ocid init" "shim init ocid" "ocid shim init" "ocid init shim" "init shim ocid" "init ocid shim"; do
+    "$OCICTL" run -d --name box busybox sleep 1000
+    ID=$("$OCICTL" inspect -f '{{.Id}}' box)
+    PID=$(state_of box Pid)
+    shim=$(cat "$FILE_DIR/state/containers/$ID/shim.pid")
+    for victim in $order; do
+      case $victim in
+        shim) kill -KILL "$shim" || true ;;  # it ends itself when the container has, and was deleted
+        ocid) kill_ocid ;;
+        init) kill -KILL "$PID" || true ;;
+      esac
+    done
+    start_ocid
+    eventually is box exited
+    [ "$(state_of box ExitCode)" = 137 ]
+    eventually left_nothing  # init of the machine reaps it
+    "$OCICTL" rm box
+  done
+}
+
 @test "the next daemon gives nobody the address of a container that ran on" {
   ip_of() { "$OCICTL" inspect -f '{{.NetworkSettings.IPAddress}}' "$1"; }
   "$OCICTL" run -d --name one busybox sleep 1000

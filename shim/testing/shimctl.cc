@@ -5,6 +5,7 @@
 //        shimctl ADDRESS state ID [EXEC]                   prints status and pid
 //        shimctl ADDRESS kill ID SIGNAL [EXEC]
 //        shimctl ADDRESS exec ID EXEC STDOUT PROCESS-JSON
+//        shimctl ADDRESS execs ID COUNT STDOUT PROCESS-JSON      one after the other, to their ends
 //        shimctl ADDRESS resize ID WIDTH HEIGHT
 //        shimctl ADDRESS pids|pause|resume|connect ID
 //        shimctl ADDRESS shutdown ID
@@ -72,10 +73,30 @@ Status Create(ttrpc::Client* client, const Args& args) {
   return Print(std::to_string(response.pid()));
 }
 
+Status ExecMany(ttrpc::Client* client, const Args& args) {
+  constexpr char kService[] = "containerd.task.v3.Task";
+  for (uint32_t i = 0; i < Number(Arg(args, 3)); ++i) {
+    const Args process = {"", "", Arg(args, 2), fmt::format("many{}", i)};
+    auto request = ForProcess<task::ExecProcessRequest>(process);
+    request.set_stdout(Arg(args, 4));
+    request.mutable_spec()->set_value(Arg(args, 5));
+    RETURN_IF_ERROR(client->Call(kService, "Exec", request, nullptr));
+    RETURN_IF_ERROR(
+        client->Call(kService, "Start", ForProcess<task::StartRequest>(process), nullptr));
+    task::WaitResponse ended;
+    RETURN_IF_ERROR(client->Call(kService, "Wait", ForProcess<task::WaitRequest>(process), &ended));
+    if (ended.exit_status() != 0) return Internal("exec {} ended with {}", i, ended.exit_status());
+    RETURN_IF_ERROR(
+        client->Call(kService, "Delete", ForProcess<task::DeleteRequest>(process), nullptr));
+  }
+  return OkStatus();
+}
+
 Status Call(ttrpc::Client* client, const Args& args) {
   constexpr char kService[] = "containerd.task.v2.Task";
   const std::string& command = args[1];
   if (command == "create") return Create(client, args);
+  if (command == "execs") return ExecMany(client, args);
   if (command == "start")
     return client->Call(kService, "Start", ForProcess<task::StartRequest>(args), nullptr);
   if (command == "delete")
