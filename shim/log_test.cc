@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <sys/resource.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "base/testing/temp_dir.h"
 #include "shim/log_writer.h"
 #include "shim/loop.h"
 
 namespace ocirun::shim {
 namespace {
 
-struct TempDir {
-  std::string path = "/tmp/ocirun-test.XXXXXX";
-  TempDir() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~TempDir() { IgnoreError(RemoveTree(path), "a test's folder"); }
-};
+using testing::TempDir;
 
 constexpr UnixNanos kTime = 1'700'000'000'120'000'000;
 

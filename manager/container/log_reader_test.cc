@@ -2,27 +2,22 @@
 #include "manager/container/log_reader.h"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <thread>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/sys/file.h"
+#include "base/testing/temp_dir.h"
 #include "base/time.h"
 #include "manager/container/log_files.h"
 
 namespace ocirun::container {
 namespace {
 
-struct TempDir {
-  std::string path = "/tmp/ocirun-test.XXXXXX";
-  TempDir() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~TempDir() { IgnoreError(RemoveTree(path), "a test's folder"); }
-};
+using testing::TempDir;
 
 constexpr UnixNanos kSecond = 1'000'000'000, kStart = 1'700'000'000 * kSecond;
 
