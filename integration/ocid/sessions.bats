@@ -92,7 +92,7 @@ for word in (b'one', b'two'):
     os.write(master, b'echo af""ter-' + word + b'\n'); expect(b'\r\nafter-' + word)
 resize(77)
 os.kill(pid, signal.SIGWINCH)
-os.write(master, b'until [ "$(stty size)" = "24 77" ]; do usleep 50000; done; echo siz""ed\n'); expect(b'\r\nsized')
+os.write(master, b'until [ "$(stty size)" = "24 77" ]; do usleep 50000; done; echo fit""ted\n'); expect(b'\r\nfitted')
 os.write(master, b'exit 11\n')
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 END
