@@ -161,11 +161,18 @@ class InputCopier {
   std::thread thread_;
 };
 
-// For a call beside a session: a daemon that hangs does not make us deaf for good, one that is
-// being restarted is waited for.
-void BoundCall(grpc::ClientContext* context) {
-  context->set_wait_for_ready(true);
-  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+// A call beside a session: a daemon that hangs does not make us deaf for good, one that is being
+// restarted is waited for. That the one before it has gone may show only at a call.
+template <typename Call>
+void CallBeside(const Call& call) {
+  const auto until = std::chrono::system_clock::now() + std::chrono::seconds(10);
+  for (grpc::StatusCode code = grpc::StatusCode::UNAVAILABLE;
+       code == grpc::StatusCode::UNAVAILABLE && std::chrono::system_clock::now() < until;) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(until);
+    code = call(&context).error_code();
+  }
 }
 
 void SendSignal(Session* session, const std::string& container, int signal) {
@@ -173,9 +180,9 @@ void SendSignal(Session* session, const std::string& container, int signal) {
   request.set_container(container);
   request.set_signal(std::to_string(signal));
   ocid::v1::KillContainerResponse response;
-  grpc::ClientContext context;
-  BoundCall(&context);
-  session->containers().KillContainer(&context, request, &response);
+  CallBeside([&](grpc::ClientContext* context) {
+    return session->containers().KillContainer(context, request, &response);
+  });
 }
 
 // By a call of its own: the stream may be full of input that nobody reads.
@@ -185,9 +192,9 @@ void SendTerminalSize(Session* session, const std::string& container, const std:
   request.set_exec_id(exec_id);
   *request.mutable_size() = SizeOfTerminal();
   ocid::v1::ResizeTerminalResponse response;
-  grpc::ClientContext context;
-  BoundCall(&context);
-  session->containers().ResizeTerminal(&context, request, &response);
+  CallBeside([&](grpc::ClientContext* context) {
+    return session->containers().ResizeTerminal(context, request, &response);
+  });
 }
 
 // Connects to the socket that the daemon offers, and says whether it could.
