@@ -150,11 +150,16 @@ StatusOr<UniqueFd> ReceiveFd(const UniqueFd& socket) {
   return fd;
 }
 
-StatusOr<unsigned> PeerUid(const UniqueFd& socket) {
+StatusOr<ucred> PeerCredentials(const UniqueFd& socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
     return SysError(errno, "getsockopt SO_PEERCRED");
+  return peer;
+}
+
+StatusOr<unsigned> PeerUid(const UniqueFd& socket) {
+  ASSIGN_OR_RETURN(const ucred peer, PeerCredentials(socket));
   return peer.uid;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/socket.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +29,9 @@ Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text)
 StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd);
 // Receives one descriptor with its message, which is dropped.
 StatusOr<UniqueFd> ReceiveFd(const UniqueFd& socket);
-// The peer's user id (SO_PEERCRED).
+// Who the peer is (SO_PEERCRED): as it was when it connected, or listened.
+StatusOr<ucred> PeerCredentials(const UniqueFd& socket);
+// The peer's user id.
 StatusOr<unsigned> PeerUid(const UniqueFd& socket);
 
 }  // namespace ocirun::sys
