@@ -8,11 +8,11 @@
 
 namespace ocirun::shim {
 
-// containerd's command line of a shim (shim protocol, section 2). -address, -publish-binary and
-// -debug say where containerd's own services are; they matter to whoever forwards events.
+// containerd's command line of a shim (shim protocol, section 2). `publish_binary` is for shims
+// that run it to send their events; ours go over ttrpc.
 struct Flags {
-  std::string name_space, address, publish_binary, id, bundle, socket, runtime_root;
-  bool debug = false, version = false;
+  std::string name_space, address, publish_binary, id, bundle, socket;
+  bool debug = false, version = false, info = false;
   std::string action;  // start, delete, or empty
 };
 

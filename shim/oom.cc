@@ -9,8 +9,10 @@
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "base/text.h"
 #include "ocirun/cgroup/files.h"
 #include "ocirun/cgroup/host.h"
+#include "ocirun/cgroup/manager.h"
 
 namespace ocirun::shim {
 namespace {
@@ -99,18 +101,27 @@ Json DescribeOomKill(const std::string& memory_cgroup) {
             {"kernel", bytes("kernel", "kernel")}}}};
 }
 
-std::string MemoryCgroupOf(pid_t pid) {
+CgroupView CgroupsOf(pid_t pid) {
   const auto mounts = ReadFile("/proc/self/mountinfo");
   const auto cgroups = ReadFile(fmt::format("/proc/{}/cgroup", pid));
   if (!mounts.ok() || !cgroups.ok()) return {};
-  std::string unified;
-  for (const cgroup::Hierarchy& hierarchy : cgroup::FindHierarchies(*mounts)) {
-    const std::string folder = hierarchy.mount_point + cgroup::OwnCgroup(*cgroups, hierarchy);
-    if (hierarchy.v2) unified = folder;
-    for (const std::string& controller : hierarchy.controllers)
-      if (controller == "memory") return folder;
+  const std::vector<cgroup::Hierarchy> hierarchies = cgroup::FindHierarchies(*mounts);
+  CgroupView out;
+  for (const cgroup::Hierarchy& hierarchy : hierarchies) {
+    std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
+    if (hierarchy.v2) name = hierarchies.size() == 1 ? "" : cgroup::kUnified;
+    out[name] = hierarchy.mount_point + cgroup::OwnCgroup(*cgroups, hierarchy);
   }
-  return unified;
+  return out;
+}
+
+std::string MemoryFolder(const CgroupView& cgroups) {
+  for (const auto& [name, folder] : cgroups)
+    for (const std::string_view controller : SplitWords(name, ","))
+      if (controller == "memory") return folder;
+  for (const char* name : {"", cgroup::kUnified})
+    if (const auto unified = cgroups.find(name); unified != cgroups.end()) return unified->second;
+  return {};
 }
 
 bool WasOomKilled(const std::string& memory_cgroup) {

@@ -14,9 +14,16 @@
 
 namespace ocirun::shim {
 
-// The folder of the process's memory cgroup (v1: of the memory hierarchy; v2: the only one), from
-// /proc/PID/cgroup. Empty when the host has none.
-std::string MemoryCgroupOf(pid_t pid);
+// Folder name of each hierarchy -> the folder of the process's cgroup in it, as
+// cgroup::Manager::View() names them: "cpu,cpuacct", "unified"; on v2 one entry, "".
+using CgroupView = std::map<std::string, std::string>;
+
+// From /proc/PID/cgroup. Empty when the host has no cgroups.
+CgroupView CgroupsOf(pid_t pid);
+
+// The folder of the memory cgroup (v1: of the memory hierarchy; v2: the only one). Empty when there
+// is none.
+std::string MemoryFolder(const CgroupView& cgroups);
 
 // Whether the kernel has killed a process of the cgroup for its memory limit: oom_kill of
 // memory.oom_control (v1) or memory.events (v2). False when the folder is gone.

@@ -28,14 +28,20 @@ Server::Server(Loop* loop, UniqueFd listener, Handler handler)
 
 Server::~Server() {
   for (const ConnectionPtr& connection : connections_) loop_->Forget(connection->socket);
+  StopListening();
+}
+
+void Server::StopListening() {
+  if (!listener_) return;
   loop_->Forget(listener_);
+  listener_.Reset();
 }
 
 void Server::Accept() {
   auto socket = sys::Accept(listener_);
   if (!socket.ok()) return;
-  const auto uid = sys::PeerUid(*socket);
-  if (!uid.ok() || *uid != ::geteuid()) return;
+  const auto peer = sys::PeerCredentials(*socket);
+  if (!peer.ok() || peer->uid != ::geteuid() || peer->gid != ::getegid()) return;
   ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
   auto connection = std::make_shared<Connection>();
   connection->socket = std::move(*socket);

@@ -18,7 +18,7 @@ namespace ocirun::shim {
 // Sends the answer to one request, once, now or later. Outlives the connection without harm.
 using Reply = std::function<void(const Status&, const google::protobuf::MessageLite*)>;
 
-// A ttrpc server for unary calls. The peer must have our own user id.
+// A ttrpc server for unary calls. The peer must have our own user and group id.
 class Server {
  public:
   // `service` is the full name, `payload` the request's bytes.
@@ -30,6 +30,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Those who are connected stay. Idempotent.
+  void StopListening();
   // Calls `done` when every answer that was given is sent, or its client gone.
   void WhenFlushed(std::function<void()> done);
 

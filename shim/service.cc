@@ -2,6 +2,7 @@
 #include "shim/service.h"
 
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,25 +13,21 @@
 #include "base/json.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
-#include "containerd/runc_options.pb.h"
+#include "containerd/events.pb.h"
 #include "containerd/wire.pb.h"
-#include "shim/oom.h"
+#include "ocirun/linux/self_exe.h"
+#include "shim/report.h"
+#include "shim/rootfs.h"
 
 namespace ocirun::shim {
 namespace {
 
 namespace task = containerd::task::v3;
+namespace events = containerd::events;
 
-void FillTime(UnixNanos time, wire::Timestamp* out) {
-  constexpr int64_t kNanos = 1'000'000'000;
-  out->set_seconds(time / kNanos);
-  out->set_nanos(static_cast<int32_t>(time % kNanos));
-}
-
-void ReplyEmpty(const Reply& reply, const Status& status) {
-  const wire::Empty empty;
-  reply(status, &empty);
-}
+// How long the end of init waits for the ends of what was exec'd, and Delete for output that
+// somebody has to read.
+constexpr std::chrono::seconds kExecsTime{10}, kDrainTime{10};
 
 StatusOr<pid_t> ReadPidFile(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
@@ -68,7 +65,34 @@ bool IsPlainId(const std::string& id) {
          });
 }
 
+// The one that is built in, unless another is asked for, or this process could be written to by a
+// container in which it is seen.
+std::string ChooseRuntime(const RuncOptions& options) {
+  return options.binary_name().empty() && linux_::RunsProtected() ? kBuiltIn
+                                                                  : RuntimeProgram(options);
+}
+
+// The answer of Wait, and the times and status of others.
+template <typename Message, typename Process>
+Message ExitOf(const Process& process) {
+  Message out;
+  out.set_exit_status(process.exit_status);
+  if (process.exited_at != 0) FillTime(process.exited_at, out.mutable_exited_at());
+  return out;
+}
+
 }  // namespace
+
+void FillTime(UnixNanos time, wire::Timestamp* out) {
+  constexpr int64_t kNanos = 1'000'000'000;
+  out->set_seconds(time / kNanos);
+  out->set_nanos(static_cast<int32_t>(time % kNanos));
+}
+
+void ReplyEmpty(const Reply& reply, const Status& status) {
+  const wire::Empty empty;
+  reply(status, &empty);
+}
 
 template <typename Request>
 void TaskService::RegisterIn(Methods* methods, const std::string& method,
@@ -81,12 +105,8 @@ void TaskService::RegisterIn(Methods* methods, const std::string& method,
   };
 }
 
-TaskService::TaskService(Loop* loop, std::string default_runtime, std::string default_root,
-                         std::function<void()> shutdown)
-    : loop_(loop),
-      default_runtime_(std::move(default_runtime)),
-      default_root_(std::move(default_root)),
-      shutdown_(std::move(shutdown)) {
+TaskService::TaskService(Loop* loop, Publisher* publisher, Options options)
+    : loop_(loop), publisher_(publisher), options_(std::move(options)) {
   Register("Create", &TaskService::Create);
   Register("Start", &TaskService::Start);
   Register("Exec", &TaskService::Exec);
@@ -100,12 +120,17 @@ TaskService::TaskService(Loop* loop, std::string default_runtime, std::string de
   Register("Connect", &TaskService::Connect);
   Register("Pause", &TaskService::Pause);
   Register("Resume", &TaskService::Resume);
+  Register("Stats", &TaskService::Stats);
+  Register("Update", &TaskService::Update);
+  Register("Checkpoint", &TaskService::Checkpoint);
   Register("Shutdown", &TaskService::Shutdown);
   RegisterIn(&own_methods_, "ReopenLog", &TaskService::ReopenLog);
   RegisterIn(&own_methods_, "IoStats", &TaskService::IoStats);
 }
 
-TaskService::~TaskService() = default;
+TaskService::~TaskService() {
+  while (!containers_.empty()) Forget(containers_.begin()->first);
+}
 
 void TaskService::Handle(const std::string& service, const std::string& method,
                          const std::string& payload, Reply reply) {
@@ -114,6 +139,7 @@ void TaskService::Handle(const std::string& service, const std::string& method,
   const auto handler = methods.find(method);
   if ((!is_task && service != "ocishim.v1.Shim") || handler == methods.end())
     return reply(Unsupported("{}/{}: not supported", service, method), nullptr);
+  if (options_.debug) Report("debug", fmt::format("call {}", method));
   handler->second(payload, std::move(reply));
 }
 
@@ -131,47 +157,57 @@ StatusOr<TaskService::ProcessPtr> TaskService::FindProcess(const std::string& id
   return it->second;
 }
 
-// ---- Create and Start
+// ---- Create
 
 Status TaskService::OpenStreams(const ContainerPtr& container, const ProcessPtr& process) {
   Streams::Options options;
   options.terminal = process->terminal;
   ASSIGN_OR_RETURN(options.output, ParseStdioUri(process->stdout_uri));
-  if (!process->stdin_uri.empty() && process->stdin_uri != "attach:")
-    return Unsupported("stdin {:?}: only attach: is supported", process->stdin_uri);
-  options.open_stdin = !process->stdin_uri.empty();
+  options.open_stdin = process->stdin_uri == "attach:";
+  if (!options.open_stdin) {
+    ASSIGN_OR_RETURN(options.stdin_path, ParseFifoUri(process->stdin_uri));
+  }
+  // Of the other kinds stdout says it for both.
+  if (!options.output.path.empty() || process->stdout_uri.empty()) {
+    ASSIGN_OR_RETURN(options.stderr_path, ParseFifoUri(process->stderr_uri));
+  }
   options.console_socket = fmt::format("{}/{}console.sock", container->bundle,
                                        process->id.empty() ? "" : process->id + "-");
-  ASSIGN_OR_RETURN(
-      process->streams,
-      Streams::Create(loop_, std::move(options), &process->child_ends,
-                      [this, owner = std::weak_ptr(container), weak = std::weak_ptr(process)] {
-                        // Both own the streams, which own this.
-                        const ContainerPtr of = owner.lock();
-                        const ProcessPtr strong = weak.lock();
-                        if (of && strong) OutputEnded(of, strong);
-                      }));
+  options.io_uid = container->options.io_uid();
+  options.io_gid = container->options.io_gid();
+  options.logger_environment = {"CONTAINER_ID=" + container->id,
+                                "CONTAINER_NAMESPACE=" + options_.name_space};
+  const auto ended = [this, container = std::weak_ptr(container),
+                      process = std::weak_ptr(process)] {
+    const ContainerPtr strong_container = container.lock();
+    const ProcessPtr strong = process.lock();
+    if (strong_container && strong) OutputEnded(strong_container, strong);
+  };
+  ASSIGN_OR_RETURN(process->streams,
+                   Streams::Create(loop_, std::move(options), &process->child_ends, ended));
   return OkStatus();
 }
 
-void TaskService::Create(const task::CreateTaskRequest& request, Reply reply) {
-  if (containers_.count(request.id()) != 0)
-    return reply(Error(StatusCode::kAlreadyExists, "container {} exists", request.id()), nullptr);
+StatusOr<TaskService::ContainerPtr> TaskService::NewContainer(
+    const task::CreateTaskRequest& request) const {
   if (!IsPlainId(request.id()) || request.bundle().empty() || request.bundle()[0] != '/')
-    return reply(InvalidArgument("invalid id or bundle"), nullptr);
-  if (!request.checkpoint().empty() || request.rootfs_size() != 0)
-    return reply(Unsupported("checkpoint and rootfs mounts: not supported"), nullptr);
-  containerd::runc::v1::Options options;
-  if (request.has_options() && !options.ParseFromString(request.options().value()))
-    return reply(InvalidArgument("unreadable options"), nullptr);
-
+    return InvalidArgument("invalid id or bundle");
   auto container = std::make_shared<Container>();
+  ASSIGN_OR_RETURN(container->options, UnpackOptions(request.options()));
+  const RuncOptions& options = container->options;
+  // A client that was told of a shim says so to containerd, and we hear of it, too.
+  if (!options.task_api_address().empty() && options.task_api_address() != options_.address)
+    return Unsupported("options: task_api_address {:?} is not this shim's",
+                       options.task_api_address());
   container->id = request.id();
   container->bundle = request.bundle();
+  container->checkpoint = request.checkpoint();
+  container->parent_checkpoint = request.parent_checkpoint();
   container->own_pid_namespace = HasOwnPidNamespace(container->bundle);
+  container->has_mounts = request.rootfs_size() != 0;
   container->runtime = std::make_unique<Runtime>(
-      loop_, options.binary_name().empty() ? default_runtime_ : options.binary_name(),
-      options.root().empty() ? default_root_ : options.root(), container->bundle + "/log.json",
+      loop_, ChooseRuntime(options), RuntimeRoot(options, options_.name_space),
+      container->bundle + "/log.json",
       options.systemd_cgroup() ? Runtime::Cgroups::kSystemd : Runtime::Cgroups::kFolders);
   auto init = std::make_shared<Process>();
   init->state = State::kCreating;
@@ -179,42 +215,114 @@ void TaskService::Create(const task::CreateTaskRequest& request, Reply reply) {
   init->stdin_uri = request.stdin();
   init->stdout_uri = request.stdout();
   init->stderr_uri = request.stderr();
-  const Status opened = OpenStreams(container, init);
-  if (!opened.ok()) return reply(opened, nullptr);
-  container->processes[""] = init;
-  containers_[container->id] = container;
+  container->processes[""] = std::move(init);
+  return container;
+}
 
-  const std::string pid_file = container->bundle + "/init.pid";
-  std::vector<std::string> args = {"create", "--bundle", container->bundle, "--pid-file", pid_file};
-  if (options.no_pivot_root()) args.emplace_back("--no-pivot");
-  if (options.no_new_keyring()) args.emplace_back("--no-new-keyring");
+void TaskService::Create(const task::CreateTaskRequest& request, Reply reply) {
+  if (containers_.count(request.id()) != 0)
+    return reply(Error(StatusCode::kAlreadyExists, "container {} exists", request.id()), nullptr);
+  const auto created = NewContainer(request);
+  if (!created.ok()) return reply(created.status(), nullptr);
+  const ContainerPtr& container = *created;
+  const ProcessPtr& init = container->processes.at("");
+  Status status = SaveOptions(container->bundle, container->options);
+  if (status.ok()) status = MountAll(request.rootfs(), container->bundle + "/rootfs");
+  if (!status.ok()) return reply(status, nullptr);
+  containers_[container->id] = container;
+  status = OpenStreams(container, init);
+  if (!status.ok()) return CreateFailed(container, status, reply);
+  init->streams->WhenReady([this, container, request, reply](const Status& ready) {
+    if (!ready.ok()) return CreateFailed(container, ready, reply);
+    RunCreate(container, request, reply);
+  });
+}
+
+void TaskService::RunCreate(const ContainerPtr& container, const task::CreateTaskRequest& request,
+                            const Reply& reply) {
+  const ProcessPtr& init = container->processes.at("");
+  // A checkpoint is restored by Start, and there is no process before.
+  if (!container->checkpoint.empty()) return Created(container, request, reply);
+  std::vector<std::string> args = {"create", "--bundle", container->bundle, "--pid-file",
+                                   container->bundle + "/init.pid"};
+  if (container->options.no_pivot_root()) args.emplace_back("--no-pivot");
+  if (container->options.no_new_keyring()) args.emplace_back("--no-new-keyring");
   if (init->terminal)
     args.insert(args.end(), {"--console-socket", container->bundle + "/console.sock"});
   args.push_back(container->id);
-  container->runtime->Run(
-      std::move(args), std::move(init->child_ends),
-      [this, container, init, pid_file, reply](const Status& status) {
-        if (status.ok()) return Created(container, init, pid_file, reply);
-        containers_.erase(container->id);
-        reply(Error(status.code(), "OCI runtime create failed: {}", MessageOf(status)), nullptr);
-      });
+  container->runtime->Run(std::move(args), std::move(init->child_ends),
+                          [this, container, request, reply](const Status& ran) {
+                            Status status = ran.ok()
+                                                ? InitIsThere(container)
+                                                : Error(ran.code(), "OCI runtime create failed: {}",
+                                                        ran.message());
+                            if (!status.ok()) return CreateFailed(container, status, reply);
+                            Created(container, request, reply);
+                          });
 }
 
-void TaskService::Created(const ContainerPtr& container, const ProcessPtr& init,
-                          const std::string& pid_file, const Reply& reply) {
-  const auto pid = ReadPidFile(pid_file);
-  if (!pid.ok()) {
-    containers_.erase(container->id);
-    return reply(pid.status(), nullptr);
-  }
-  init->pid = *pid;
+// Nothing is left of what failed.
+void TaskService::CreateFailed(const ContainerPtr& container, Status status, const Reply& reply) {
+  Forget(container->id);
+  if (container->has_mounts)
+    IgnoreError(UnmountBelow(container->bundle + "/rootfs"), "the first error is the one to tell");
+  reply(status, nullptr);
+}
+
+// Takes over the init process that the runtime has made.
+Status TaskService::InitIsThere(const ContainerPtr& container) {
+  const ProcessPtr& init = container->processes.at("");
+  ASSIGN_OR_RETURN(init->pid, ReadPidFile(container->bundle + "/init.pid"));
+  container->cgroups = CgroupsOf(init->pid);
+  if (publisher_->enabled()) WatchOom(container);
+  return OkStatus();
+}
+
+void TaskService::WatchOom(const ContainerPtr& container) {
+  auto watch = cgroup::OomWatch::Open(container->cgroups);
+  if (!watch.ok())
+    return Report("warning",
+                  fmt::format("OOM events of {}: {}", container->id, watch.status().message()));
+  container->oom_watch.emplace(*std::move(watch));
+  const auto read = [this, weak = std::weak_ptr(container)](uint32_t) {
+    const ContainerPtr strong = weak.lock();
+    if (!strong || !strong->oom_watch.has_value()) return;
+    const auto event = strong->oom_watch->Read();
+    if (event.ok() && *event == cgroup::OomWatch::Event::kOom) {
+      events::TaskOOM oom;
+      oom.set_container_id(strong->id);
+      publisher_->Publish("/tasks/oom", "containerd.events.TaskOOM", oom);
+    } else if (!event.ok() || *event == cgroup::OomWatch::Event::kGone) {
+      loop_->Forget(strong->oom_watch->fd());
+      strong->oom_watch.reset();
+    }
+  };
+  IgnoreError(loop_->Watch(container->oom_watch->fd(), EPOLLIN, read),
+              "the status of the end tells it, too");
+}
+
+void TaskService::Created(const ContainerPtr& container, const task::CreateTaskRequest& request,
+                          const Reply& reply) {
+  const ProcessPtr& init = container->processes.at("");
   init->state = State::kCreated;
-  container->memory_cgroup = MemoryCgroupOf(*pid);
-  WatchProcess(container, init);
+  events::TaskCreate event;
+  event.set_container_id(container->id);
+  event.set_bundle(container->bundle);
+  *event.mutable_rootfs() = request.rootfs();
+  event.mutable_io()->set_stdin(init->stdin_uri);
+  event.mutable_io()->set_stdout(init->stdout_uri);
+  event.mutable_io()->set_stderr(init->stderr_uri);
+  event.mutable_io()->set_terminal(init->terminal);
+  event.set_checkpoint(container->checkpoint);
+  event.set_pid(static_cast<uint32_t>(init->pid));
+  publisher_->Publish("/tasks/create", "containerd.events.TaskCreate", event);
+  if (init->pid != 0) WatchProcess(container, init);
   task::CreateTaskResponse response;
-  response.set_pid(static_cast<uint32_t>(*pid));
+  response.set_pid(static_cast<uint32_t>(init->pid));
   reply(OkStatus(), &response);
 }
+
+// ---- Start
 
 void TaskService::Start(const task::StartRequest& request, Reply reply) {
   const auto container = FindContainer(request.id());
@@ -223,20 +331,73 @@ void TaskService::Start(const task::StartRequest& request, Reply reply) {
   if ((*process)->state != State::kCreated)
     return reply(FailedPrecondition("cannot start a process that is not created"), nullptr);
   if (!request.exec_id().empty()) return StartExec(*container, *process, std::move(reply));
-  (*process)->state = State::kStarting;
-  (*container)
-      ->runtime->Run(
-          {"start", (*container)->id}, {}, [process = *process, reply](const Status& status) {
-            if (!status.ok()) {
-              if (process->state == State::kStarting) process->state = State::kCreated;
-              return reply(Error(status.code(), "OCI runtime start failed: {}", MessageOf(status)),
-                           nullptr);
-            }
-            if (process->state == State::kStarting) process->state = State::kRunning;
-            task::StartResponse response;
-            response.set_pid(static_cast<uint32_t>(process->pid));
-            reply(OkStatus(), &response);
-          });
+  StartInit(*container, reply);
+}
+
+std::vector<std::string> TaskService::StartArgs(const Container& container) const {
+  if (container.checkpoint.empty()) return {"start", container.id};
+  const RuncOptions& options = container.options;
+  std::vector<std::string> args = {
+      "restore",
+      "--image-path",
+      container.checkpoint,
+      "--work-path",
+      options.criu_work_path().empty() ? container.bundle + "/work" : options.criu_work_path(),
+      "--detach",
+      "--pid-file",
+      container.bundle + "/init.pid",
+      "--no-subreaper",
+      "--bundle",
+      container.bundle};
+  if (!container.parent_checkpoint.empty())
+    args.insert(args.end(), {"--parent-path", container.parent_checkpoint});
+  if (options.no_pivot_root()) args.emplace_back("--no-pivot");
+  if (container.processes.at("")->terminal)
+    args.insert(args.end(), {"--console-socket", container.bundle + "/console.sock"});
+  args.push_back(container.id);
+  return args;
+}
+
+void TaskService::StartInit(const ContainerPtr& container, const Reply& reply) {
+  const ProcessPtr& init = container->processes.at("");
+  const bool restored = !container->checkpoint.empty();
+  init->state = State::kStarting;
+  container->runtime->Run(StartArgs(*container), std::move(init->child_ends),
+                          [this, container, init, restored, reply](const Status& ran) {
+                            const Status status =
+                                ran.ok() && restored ? InitIsThere(container) : ran;
+                            if (status.ok()) {
+                              if (restored) WatchProcess(container, init);
+                              return Started(container, init, reply);
+                            }
+                            init->state = State::kCreated;
+                            TellExit(container, init);  // it may be why
+                            reply(Error(status.code(), "OCI runtime {} failed: {}",
+                                        restored ? "restore" : "start", status.message()),
+                                  nullptr);
+                          });
+}
+
+// The event first: the process may have ended meanwhile.
+void TaskService::Started(const ContainerPtr& container, const ProcessPtr& process,
+                          const Reply& reply) {
+  process->state = State::kRunning;
+  if (process->id.empty()) {
+    events::TaskStart event;
+    event.set_container_id(container->id);
+    event.set_pid(static_cast<uint32_t>(process->pid));
+    publisher_->Publish("/tasks/start", "containerd.events.TaskStart", event);
+  } else {
+    events::TaskExecStarted event;
+    event.set_container_id(container->id);
+    event.set_exec_id(process->id);
+    event.set_pid(static_cast<uint32_t>(process->pid));
+    publisher_->Publish("/tasks/exec-started", "containerd.events.TaskExecStarted", event);
+  }
+  task::StartResponse response;
+  response.set_pid(static_cast<uint32_t>(process->pid));
+  reply(OkStatus(), &response);
+  TellExit(container, process);
 }
 
 // ---- Exec
@@ -261,41 +422,54 @@ void TaskService::Exec(const task::ExecProcessRequest& request, Reply reply) {
   const Status opened = OpenStreams(*container, process);
   if (!opened.ok()) return reply(opened, nullptr);
   (*container)->processes[process->id] = process;
+  events::TaskExecAdded event;
+  event.set_container_id(request.id());
+  event.set_exec_id(request.exec_id());
+  publisher_->Publish("/tasks/exec-added", "containerd.events.TaskExecAdded", event);
   ReplyEmpty(reply, OkStatus());
 }
 
 void TaskService::StartExec(const ContainerPtr& container, const ProcessPtr& process, Reply reply) {
   if (container->processes.at("")->exited)
     return reply(FailedPrecondition("container is not running"), nullptr);
+  process->state = State::kStarting;
+  process->streams->WhenReady([this, container, process, reply](const Status& ready) {
+    if (!ready.ok()) return ExecFailed(process, ready, reply);
+    RunExec(container, process, reply);
+  });
+}
+
+void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& process,
+                          const Reply& reply) {
   const std::string prefix = fmt::format("{}/{}", container->bundle, process->id);
   const Status written = WriteFile(prefix + "-process.json", process->process_json, 0600);
-  if (!written.ok()) return reply(written, nullptr);
-  process->state = State::kStarting;
+  if (!written.ok()) return ExecFailed(process, written, reply);
   std::vector<std::string> args = {"exec",     "--process",  prefix + "-process.json",
                                    "--detach", "--pid-file", prefix + ".pid"};
   if (process->terminal) args.insert(args.end(), {"--console-socket", prefix + "-console.sock"});
   args.push_back(container->id);
-  container->runtime->Run(
-      std::move(args), std::move(process->child_ends),
-      [this, container, process, prefix, reply](const Status& status) {
-        const auto pid = status.ok() ? ReadPidFile(prefix + ".pid") : StatusOr<pid_t>(status);
-        for (const char* suffix : {"-process.json", ".pid"})
-          IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
-        if (!pid.ok()) {
-          process->state = State::kStopped;
-          process->exited = true;
-          process->streams->ProcessEnded();
-          return reply(
-              Error(pid.status().code(), "OCI runtime exec failed: {}", MessageOf(pid.status())),
-              nullptr);
-        }
-        process->pid = *pid;
-        process->state = State::kRunning;
-        WatchProcess(container, process);
-        task::StartResponse response;
-        response.set_pid(static_cast<uint32_t>(*pid));
-        reply(OkStatus(), &response);
-      });
+  container->runtime->Run(std::move(args), std::move(process->child_ends),
+                          [this, container, process, prefix, reply](const Status& status) {
+                            const auto pid = status.ok() ? ReadPidFile(prefix + ".pid")
+                                                         : StatusOr<pid_t>(status);
+                            for (const char* suffix : {"-process.json", ".pid"})
+                              IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
+                            if (!pid.ok()) return ExecFailed(process, pid.status(), reply);
+                            process->pid = *pid;
+                            WatchProcess(container, process);
+                            Started(container, process, reply);
+                          });
+}
+
+// It never was a process: no event tells its end, and Wait has the status 0.
+void TaskService::ExecFailed(const ProcessPtr& process, Status status, const Reply& reply) {
+  process->child_ends = {};
+  process->state = State::kStopped;
+  process->exited = true;
+  process->streams->ProcessEnded();
+  const auto response = ExitOf<task::WaitResponse>(*process);
+  for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
+  reply(Error(status.code(), "OCI runtime exec failed: {}", status.message()), nullptr);
 }
 
 // ---- the end of a process
@@ -312,37 +486,67 @@ void TaskService::Exited(const ContainerPtr& container, const ProcessPtr& proces
   process->exit_status = static_cast<uint32_t>(sys::ExitCodeOf(wait_status));
   if (WIFSIGNALED(wait_status)) process->exit_signal = WTERMSIG(wait_status);
   process->exited_at = NowUnixNanos();
+  if (container->deleted) return;
   if (process->id.empty()) {
-    container->oom_killed = WasOomKilled(container->memory_cgroup);
+    container->oom_killed = WasOomKilled(MemoryFolder(container->cgroups));
     // Without a pid namespace of its own, what init started is still there and holds its pipes.
     if (!container->own_pid_namespace)
       container->runtime->Run({"kill", "--all", container->id, std::to_string(SIGKILL)}, {},
-                              [](const Status&) {});
+                              [container](const Status&) {});
+    loop_->After(kExecsTime, [this, weak = std::weak_ptr(container)] {
+      const ContainerPtr strong = weak.lock();
+      if (!strong || strong->deleted) return;
+      strong->tell_exit_anyway = true;
+      TellExit(strong, strong->processes.at(""));
+    });
   }
   process->streams->ProcessEnded();
+  TellExit(container, process);
+  if (!process->id.empty()) TellExit(container, container->processes.at(""));
 }
 
-// The last step: what happened is on disk before anybody is told.
 void TaskService::OutputEnded(const ContainerPtr& container, const ProcessPtr& process) {
+  TellExit(container, process);
+  if (!process->on_drained) return;
+  // Not at once: the streams are in the middle of their work, and Delete ends them.
+  loop_->After(std::chrono::milliseconds(0), std::exchange(process->on_drained, nullptr));
+}
+
+// Once, when everything is as the head of service.h says. What happened is on disk before anybody
+// is told.
+void TaskService::TellExit(const ContainerPtr& container, const ProcessPtr& process) {
+  if (!process->exited || container->deleted) return;
+  if (process->state != State::kCreated && process->state != State::kRunning) return;
+  if (!process->streams->EndsAtOnce() && !process->streams->ended()) return;
+  const bool is_init = process->id.empty();
+  const auto is_live = [](const auto& entry) {
+    const Process& p = *entry.second;
+    return !p.id.empty() && !p.exited &&
+           (p.state == State::kRunning || p.state == State::kStarting);
+  };
+  if (is_init && !container->tell_exit_anyway &&
+      std::any_of(container->processes.begin(), container->processes.end(), is_live))
+    return;
   process->state = State::kStopped;
-  if (process->id.empty()) {
+  if (is_init) {
     Json exit = {{"id", container->id},
                  {"pid", process->pid},
                  {"exit_status", process->exit_status},
                  {"signal", process->exit_signal},
                  {"exited_at", FormatRfc3339Nano(process->exited_at)},
                  {"oom_killed", container->oom_killed}};
-    if (container->oom_killed) exit["oom"] = DescribeOomKill(container->memory_cgroup);
+    if (container->oom_killed) exit["oom"] = DescribeOomKill(MemoryFolder(container->cgroups));
     const std::string text = exit.dump(-1, ' ', false, Json::error_handler_t::replace);
     IgnoreError(WriteFileDurable(container->bundle + "/exit.json", text, 0600),
                 "on a full disk the answer to Wait still tells it");
   }
-  task::WaitResponse response;
-  response.set_exit_status(process->exit_status);
-  FillTime(process->exited_at, response.mutable_exited_at());
-  const std::vector<Reply> waiters = std::move(process->waiters);
-  process->waiters.clear();
-  for (const Reply& waiter : waiters) waiter(OkStatus(), &response);
+  auto event = ExitOf<events::TaskExit>(*process);
+  event.set_container_id(container->id);
+  event.set_id(is_init ? container->id : process->id);
+  event.set_pid(static_cast<uint32_t>(process->pid));
+  publisher_->Publish("/tasks/exit", "containerd.events.TaskExit", event);
+  const auto response = ExitOf<task::WaitResponse>(*process);
+  for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
 }
 
 void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
@@ -352,17 +556,28 @@ void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
     (*process)->waiters.push_back(std::move(reply));
     return;
   }
-  task::WaitResponse response;
-  response.set_exit_status((*process)->exit_status);
-  FillTime((*process)->exited_at, response.mutable_exited_at());
+  const auto response = ExitOf<task::WaitResponse>(**process);
   reply(OkStatus(), &response);
 }
 
+// ---- Delete
+
+// The container is as if it had never been; whoever waits for one of its processes learns that.
 void TaskService::Forget(const std::string& id) {
-  const auto container = containers_.find(id);
-  if (container == containers_.end()) return;
-  for (const auto& [exec_id, process] : container->second->processes) KeepForClients(process.get());
-  containers_.erase(container);
+  const auto it = containers_.find(id);
+  if (it == containers_.end()) return;
+  const ContainerPtr container = it->second;
+  containers_.erase(it);
+  container->deleted = true;
+  if (container->oom_watch.has_value()) loop_->Forget(container->oom_watch->fd());
+  container->oom_watch.reset();
+  for (const auto& [exec_id, process] : container->processes) {
+    KeepForClients(process.get());
+    for (const Reply& waiter : std::exchange(process->waiters, {}))
+      waiter(NotFound("container not created"), nullptr);
+    process->streams.reset();
+    process->child_ends = {};
+  }
 }
 
 void TaskService::KeepForClients(Process* process) {
@@ -373,169 +588,75 @@ void TaskService::KeepForClients(Process* process) {
   (*kept)->WhenClientsLeft([this, kept] {
     loop_->After(std::chrono::milliseconds(0), [this, kept] {
       leaving_.erase(kept);
-      if (shutdown_wanted_ && leaving_.empty()) shutdown_();
+      EndShim();
     });
+  });
+}
+
+// Calls `then` when containerd has all of the output, or nobody reads it for 10 s.
+void TaskService::WhenDrained(const ProcessPtr& process, std::function<void()> then) {
+  if (process->streams->ended() || !process->streams->EndsAtOnce()) return then();
+  // A second Delete waits for the same.
+  process->on_drained = [first = std::move(process->on_drained), then = std::move(then)] {
+    if (first) first();
+    then();
+  };
+  loop_->After(kDrainTime, [weak = std::weak_ptr(process)] {
+    const ProcessPtr strong = weak.lock();
+    if (strong && strong->on_drained) std::exchange(strong->on_drained, nullptr)();
+  });
+}
+
+// What connects the process with the world. Clients that are behind keep what they are owed.
+void TaskService::CloseProcess(const ProcessPtr& process, std::function<void()> closed) {
+  process->child_ends = {};
+  if (!process->streams || !process->streams->EndsAtOnce()) return closed();
+  if (process->state != State::kStopped) return process->streams->Close(std::move(closed));
+  WhenDrained(process, [process, closed = std::move(closed)] {
+    // Not there any more: the container was deleted meanwhile.
+    if (!process->streams) return closed();
+    process->streams->Close(closed);
   });
 }
 
 void TaskService::Delete(const task::DeleteRequest& request, Reply reply) {
   const auto container = FindContainer(request.id());
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  const State state = (*process)->state;
-  const bool init_created = request.exec_id().empty() && state == State::kCreated;
-  const bool exec_created = !request.exec_id().empty() && state == State::kCreated;
-  if (state != State::kStopped && !init_created && !exec_created)
+  const auto found = FindProcess(request.id(), request.exec_id());
+  if (!found.ok()) return reply(found.status(), nullptr);
+  const ProcessPtr& process = *found;
+  if (process->state != State::kStopped && process->state != State::kCreated)
     return reply(FailedPrecondition("cannot delete a running process"), nullptr);
-  const auto answer = [process = *process, reply] {
-    task::DeleteResponse response;
+  if (request.exec_id().empty()) return DeleteInit(*container, process, reply);
+  CloseProcess(process, [this, container = *container, process, reply] {
+    KeepForClients(process.get());
+    container->processes.erase(process->id);
+    auto response = ExitOf<task::DeleteResponse>(*process);
     response.set_pid(static_cast<uint32_t>(process->pid));
-    response.set_exit_status(process->exit_status);
-    if (process->exited_at != 0) FillTime(process->exited_at, response.mutable_exited_at());
     reply(OkStatus(), &response);
-  };
-  if (!request.exec_id().empty()) {
-    KeepForClients(process->get());
-    (*container)->processes.erase(request.exec_id());
-    return answer();
-  }
-  (*container)
-      ->runtime->Run({"delete", "--force", request.id()}, {},
-                     [this, answer, reply, id = request.id()](const Status& status) {
-                       if (!status.ok() && status.code() != StatusCode::kNotFound)
-                         return reply(status, nullptr);
-                       Forget(id);
-                       answer();
-                     });
-}
-
-// ---- the rest
-
-void TaskService::Kill(const task::KillRequest& request, Reply reply) {
-  const auto container = FindContainer(request.id());
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  if ((*process)->exited) return reply(NotFound("process already finished"), nullptr);
-  if ((*process)->pid == 0) return reply(FailedPrecondition("process is not started"), nullptr);
-  if (!request.exec_id().empty())
-    return ReplyEmpty(reply, sys::Kill((*process)->pid, static_cast<int>(request.signal())));
-  std::vector<std::string> args = {"kill"};
-  if (request.all()) args.emplace_back("--all");
-  args.insert(args.end(), {request.id(), std::to_string(request.signal())});
-  (*container)->runtime->Run(std::move(args), {}, [reply](const Status& status) {
-    ReplyEmpty(reply, status);
   });
 }
 
-void TaskService::GetState(const task::StateRequest& request, Reply reply) {
-  const auto container = FindContainer(request.id());
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  const Process& p = **process;
-  task::StateResponse response;
-  response.set_id(request.exec_id().empty() ? request.id() : request.exec_id());
-  response.set_exec_id(request.exec_id());
-  response.set_bundle((*container)->bundle);
-  response.set_pid(static_cast<uint32_t>(p.pid));
-  using containerd::v1::types::Status;
-  response.set_status(p.state == State::kStopped   ? Status::STOPPED
-                      : (*container)->paused       ? Status::PAUSED
-                      : p.state == State::kRunning ? Status::RUNNING
-                                                   : Status::CREATED);
-  response.set_stdin(p.stdin_uri);
-  response.set_stdout(p.stdout_uri);
-  response.set_stderr(p.stderr_uri);
-  response.set_terminal(p.terminal);
-  response.set_exit_status(p.exit_status);
-  if (p.exited_at != 0) FillTime(p.exited_at, response.mutable_exited_at());
-  reply(OkStatus(), &response);
-}
-
-void TaskService::Pids(const task::PidsRequest& request, Reply reply) {
-  const auto container = FindContainer(request.id());
-  if (!container.ok()) return reply(container.status(), nullptr);
-  task::PidsResponse response;
-  for (const pid_t pid : CgroupPids((*container)->memory_cgroup))
-    response.add_processes()->set_pid(static_cast<uint32_t>(pid));
-  reply(OkStatus(), &response);
-}
-
-void TaskService::ResizePty(const task::ResizePtyRequest& request, Reply reply) {
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  if ((*process)->exited) return reply(FailedPrecondition("process already finished"), nullptr);
-  ReplyEmpty(reply, (*process)->streams->Resize(request.width(), request.height()));
-}
-
-void TaskService::CloseIO(const task::CloseIORequest& request, Reply reply) {
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  if (request.stdin()) (*process)->streams->CloseInput();
-  ReplyEmpty(reply, OkStatus());
-}
-
-void TaskService::Connect(const task::ConnectRequest& request, Reply reply) {
-  task::ConnectResponse response;
-  response.set_shim_pid(static_cast<uint32_t>(::getpid()));
-  const auto init = FindProcess(request.id(), "");
-  if (init.ok()) response.set_task_pid(static_cast<uint32_t>((*init)->pid));
-  reply(OkStatus(), &response);
-}
-
-void TaskService::SetPaused(const std::string& id, bool paused, Reply reply) {
-  const auto container = FindContainer(id);
-  if (!container.ok()) return reply(container.status(), nullptr);
-  if ((*container)->paused == paused)
-    return reply(FailedPrecondition("container is {}", paused ? "paused already" : "not paused"),
-                 nullptr);
-  (*container)
-      ->runtime->Run({paused ? "pause" : "resume", id}, {},
-                     [container = *container, paused, reply](const Status& status) {
-                       if (status.ok()) container->paused = paused;
-                       ReplyEmpty(reply, status);
-                     });
-}
-
-void TaskService::Pause(const task::PauseRequest& request, Reply reply) {
-  SetPaused(request.id(), true, std::move(reply));
-}
-
-void TaskService::Resume(const task::ResumeRequest& request, Reply reply) {
-  SetPaused(request.id(), false, std::move(reply));
-}
-
-// ---- what is not containerd's
-
-void TaskService::ReopenLog(const ocishim::v1::ReopenLogRequest& request, Reply reply) {
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  if ((*process)->state != State::kStarting && (*process)->state != State::kRunning)
-    return reply(FailedPrecondition("the process is not running"), nullptr);
-  ReplyEmpty(reply, (*process)->streams->ReopenLog());
-}
-
-void TaskService::IoStats(const ocishim::v1::IoStatsRequest& request, Reply reply) {
-  const auto process = FindProcess(request.id(), request.exec_id());
-  if (!process.ok()) return reply(process.status(), nullptr);
-  const AttachServer::Drops drops = (*process)->streams->drops();
-  ocishim::v1::IoStatsResponse response;
-  for (const Stream stream : {Stream::kStdout, Stream::kStderr}) {
-    const Streams::Counters& counters = (*process)->streams->counters(stream);
-    auto* out = stream == Stream::kStdout ? response.mutable_stdout() : response.mutable_stderr();
-    out->set_bytes(counters.bytes);
-    out->set_lines(counters.lines);
-    out->set_unlogged_bytes(counters.unlogged_bytes);
-    out->set_dropped_bytes(drops.bytes[static_cast<int>(stream)]);
-  }
-  response.set_dropped_clients(drops.clients);
-  reply(OkStatus(), &response);
-}
-
-void TaskService::Shutdown(const task::ShutdownRequest&, Reply reply) {
-  ReplyEmpty(reply, OkStatus());
-  // With containers left it has no effect (shim protocol, section 4).
-  shutdown_wanted_ = containers_.empty();
-  if (shutdown_wanted_ && leaving_.empty()) shutdown_();
+void TaskService::DeleteInit(const ContainerPtr& container, const ProcessPtr& init,
+                             const Reply& reply) {
+  const auto answer = [this, container, init, reply] {
+    if (container->deleted) return reply(NotFound("container not created"), nullptr);
+    Forget(container->id);
+    auto event = ExitOf<events::TaskDelete>(*init);
+    event.set_container_id(container->id);
+    event.set_pid(static_cast<uint32_t>(init->pid));
+    publisher_->Publish("/tasks/delete", "containerd.events.TaskDelete", event);
+    auto response = ExitOf<task::DeleteResponse>(*init);
+    response.set_pid(static_cast<uint32_t>(init->pid));
+    reply(OkStatus(), &response);
+  };
+  container->runtime->Run({"delete", "--force", container->id}, {},
+                          [this, container, init, answer, reply](Status status) {
+                            if (IsNotFound(status)) status = OkStatus();
+                            if (status.ok() && container->has_mounts)
+                              status = UnmountBelow(container->bundle + "/rootfs");
+                            if (!status.ok()) return reply(status, nullptr);
+                            CloseProcess(init, answer);
+                          });
 }
 
 }  // namespace ocirun::shim

@@ -3,22 +3,28 @@
 // The task API (containerd.task.v2.Task and v3.Task, the same messages) and what we add to it
 // (ocishim.v1.Shim) for the containers of this shim. Life of a process:
 //
-//   Create (init) or Exec ──► created ── Start ──► running ── ends ──► output read ──► stopped
-//                                                                    exit.json written, then Wait
-//                                                                    answers, then Delete may come
+//   Create (init) or Exec ──► created ── Start ──► running ── ends ──► stopped ── Delete ──► gone
+//
+// Its end is told (exit.json written, the event sent, Wait answered) when its start was, when no
+// process of the container is left that was exec'd, and, where we write the log ourselves, when all
+// of its output is there. Where containerd copies the output, Delete waits for that instead.
 #pragma once
 
 #include <list>
 #include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
 #include "containerd/task.pb.h"
+#include "ocirun/cgroup/oom.h"
 #include "ocishim/v1/shim.pb.h"
 #include "shim/loop.h"
+#include "shim/oom.h"
+#include "shim/options.h"
+#include "shim/publisher.h"
 #include "shim/runtime.h"
 #include "shim/server.h"
 #include "shim/streams.h"
@@ -27,10 +33,16 @@ namespace ocirun::shim {
 
 class TaskService {
  public:
-  // `default_runtime` is run when Create's options name none. `shutdown` is called when the shim is
-  // to end.
-  TaskService(Loop* loop, std::string default_runtime, std::string default_root,
-              std::function<void()> shutdown);
+  struct Options {
+    std::string name_space;
+    std::string address;  // of the shim itself
+    bool debug = false;   // reports every call
+    // Shutdown is granted: called before it is answered, so that no new client finds us.
+    std::function<void()> retire;
+    // Called once, when the shim has no more to do.
+    std::function<void()> end;
+  };
+  TaskService(Loop* loop, Publisher* publisher, Options options);
   ~TaskService();
 
   void Handle(const std::string& service, const std::string& method, const std::string& payload,
@@ -49,16 +61,21 @@ class TaskService {
     std::string stdin_uri, stdout_uri, stderr_uri;
     std::string process_json;  // of an exec
     std::unique_ptr<Streams> streams;
-    Streams::ChildEnds child_ends;  // of an exec, until it starts
+    Streams::ChildEnds child_ends;  // until it starts
     std::vector<Reply> waiters;
+    std::function<void()> on_drained;  // of Delete, which waits for the output
   };
   struct Container {
     std::string id, bundle;
+    RuncOptions options;
     std::unique_ptr<Runtime> runtime;
     std::map<std::string, std::shared_ptr<Process>> processes;  // "" is init
-    bool own_pid_namespace = true, paused = false;
-    std::string memory_cgroup;  // folder; empty when it is not known
+    std::string checkpoint, parent_checkpoint;  // to be restored by Start; empty: none
+    bool own_pid_namespace = true, paused = false, pausing = false, has_mounts = false;
+    bool deleted = false, tell_exit_anyway = false;
+    CgroupView cgroups;
     bool oom_killed = false;
+    std::optional<cgroup::OomWatch> oom_watch;
   };
   using ContainerPtr = std::shared_ptr<Container>;
   using ProcessPtr = std::shared_ptr<Process>;
@@ -85,6 +102,9 @@ class TaskService {
   void Connect(const containerd::task::v3::ConnectRequest& request, Reply reply);
   void Pause(const containerd::task::v3::PauseRequest& request, Reply reply);
   void Resume(const containerd::task::v3::ResumeRequest& request, Reply reply);
+  void Stats(const containerd::task::v3::StatsRequest& request, Reply reply);
+  void Update(const containerd::task::v3::UpdateTaskRequest& request, Reply reply);
+  void Checkpoint(const containerd::task::v3::CheckpointTaskRequest& request, Reply reply);
   void Shutdown(const containerd::task::v3::ShutdownRequest& request, Reply reply);
 
   void ReopenLog(const ocishim::v1::ReopenLogRequest& request, Reply reply);
@@ -92,20 +112,37 @@ class TaskService {
 
   StatusOr<ContainerPtr> FindContainer(const std::string& id) const;
   StatusOr<ProcessPtr> FindProcess(const std::string& id, const std::string& exec_id) const;
+  StatusOr<ContainerPtr> NewContainer(const containerd::task::v3::CreateTaskRequest& request) const;
   Status OpenStreams(const ContainerPtr& container, const ProcessPtr& process);
-  void Created(const ContainerPtr& container, const ProcessPtr& init, const std::string& pid_file,
-               const Reply& reply);
+  void RunCreate(const ContainerPtr& container,
+                 const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
+  void Created(const ContainerPtr& container,
+               const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
+  // By value: the streams, which may hold the status, end here.
+  void CreateFailed(const ContainerPtr& container, Status status, const Reply& reply);
+  Status InitIsThere(const ContainerPtr& container);
+  void WatchOom(const ContainerPtr& container);
+  std::vector<std::string> StartArgs(const Container& container) const;
+  void StartInit(const ContainerPtr& container, const Reply& reply);
   void StartExec(const ContainerPtr& container, const ProcessPtr& process, Reply reply);
+  void RunExec(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
+  void Started(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
+  void ExecFailed(const ProcessPtr& process, Status status, const Reply& reply);
   void WatchProcess(const ContainerPtr& container, const ProcessPtr& process);
   void Exited(const ContainerPtr& container, const ProcessPtr& process, int wait_status);
   void OutputEnded(const ContainerPtr& container, const ProcessPtr& process);
+  void TellExit(const ContainerPtr& container, const ProcessPtr& process);
+  void WhenDrained(const ProcessPtr& process, std::function<void()> then);
+  void DeleteInit(const ContainerPtr& container, const ProcessPtr& init, const Reply& reply);
+  void CloseProcess(const ProcessPtr& process, std::function<void()> closed);
   void Forget(const std::string& id);
   void KeepForClients(Process* process);
   void SetPaused(const std::string& id, bool paused, Reply reply);
+  void EndShim();
 
   Loop* loop_;
-  std::string default_runtime_, default_root_;
-  std::function<void()> shutdown_;
+  Publisher* publisher_;
+  Options options_;
   std::map<std::string, ContainerPtr> containers_;
   // Of processes that were deleted before a slow client had all of their output: the shim stays for
   // them, also when it was told to end.
@@ -113,5 +150,9 @@ class TaskService {
   bool shutdown_wanted_ = false;
   Methods methods_, own_methods_;
 };
+
+// For the files of the service.
+void FillTime(UnixNanos time, wire::Timestamp* out);
+void ReplyEmpty(const Reply& reply, const Status& status);
 
 }  // namespace ocirun::shim

@@ -27,7 +27,7 @@ TEST_CASE("where output goes") {
         "json-file:///%zz", "json-file:///x?max-size=1k", "json-file:///x?compress=true",
         "json-file:///x?compress=1", "json-file:///x?max-size=1&max-file=1&compress=true"})
     CHECK(ParseStdioUri(bad).status().code() == StatusCode::kInvalidArgument);
-  CHECK(ParseStdioUri("binary:///x").status().code() == StatusCode::kUnimplemented);
+  CHECK(ParseStdioUri("npipe:///x").status().code() == StatusCode::kUnimplemented);
 }
 
 TEST_CASE("whom the kernel killed for memory, and what the cgroup held") {

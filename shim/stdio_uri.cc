@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/stdio_uri.h"
 
+#include <algorithm>
 #include <charconv>
+
+#include "base/text.h"
 
 namespace ocirun::shim {
 namespace {
@@ -55,22 +58,77 @@ Status ParseOption(std::string_view option, StdioUri* out) {
   return InvalidArgument("unknown option {:?} of a log", key);
 }
 
+// One word of a query, where a blank may be a plus sign.
+StatusOr<std::string> QueryDecode(std::string_view text) {
+  std::string spaced(text);
+  std::replace(spaced.begin(), spaced.end(), '+', ' ');
+  return PercentDecode(spaced);
+}
+
+Status ParseLoggerArgs(std::string_view query, LoggerUri* out) {
+  for (const std::string_view pair : SplitWords(query, "&")) {
+    const size_t equals = std::min(pair.find('='), pair.size());
+    ASSIGN_OR_RETURN(std::string name, QueryDecode(pair.substr(0, equals)));
+    ASSIGN_OR_RETURN(std::string value,
+                     QueryDecode(pair.substr(std::min(equals + 1, pair.size()))));
+    out->args.push_back(std::move(name));
+    out->args.push_back(std::move(value));
+  }
+  return OkStatus();
+}
+
+// A scheme of containerd's; false when it is none of them.
+StatusOr<bool> ParseContainerdUri(std::string_view scheme, const std::string& path,
+                                  std::string_view query, StdioUri* out) {
+  if (scheme == "fifo") {
+    out->path = path;
+  } else if (scheme == "file") {
+    out->file = path;
+  } else if (scheme == "binary" || scheme == "binary-v2") {
+    out->logger = {path, {}, scheme == "binary-v2"};
+    RETURN_IF_ERROR(ParseLoggerArgs(query, &out->logger));
+  } else {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+StatusOr<std::string> ParseFifoUri(std::string_view uri) {
+  if (uri.empty()) return std::string();
+  ASSIGN_OR_RETURN(StdioUri parsed, ParseStdioUri(uri));
+  if (parsed.path.empty()) return Unsupported("stdio {:?}: must be the path of a fifo", uri);
+  return std::move(parsed.path);
+}
 
 StatusOr<StdioUri> ParseStdioUri(std::string_view uri) {
   StdioUri out;
   if (uri.empty()) return out;
   const size_t colon = uri.find("://");
   const std::string_view scheme = uri.substr(0, colon);
-  if (scheme == "json-file") out.log_format = &kJsonFormat;
-  if (scheme == "cri") out.log_format = &kCriFormat;
-  if (colon == std::string_view::npos || (out.log_format == nullptr && scheme != "attach"))
-    return Unsupported("stdio {:?}: only json-file://, cri:// and attach:// are supported", uri);
+  if (uri[0] == '/') {
+    out.path = std::string(uri);
+    return out;
+  }
+  if (colon == std::string_view::npos)
+    return InvalidArgument("stdio {:?}: neither an absolute path nor scheme://path", uri);
   std::string_view rest = uri.substr(colon + 3);
   const size_t question = rest.find('?');
   ASSIGN_OR_RETURN(std::string path, PercentDecode(rest.substr(0, question)));
   if (path.empty() || path[0] != '/')
     return InvalidArgument("stdio {:?}: the path must be absolute", uri);
+  const std::string_view query =
+      question == std::string_view::npos ? std::string_view() : rest.substr(question + 1);
+  ASSIGN_OR_RETURN(const bool containerds, ParseContainerdUri(scheme, path, query, &out));
+  if (containerds) return out;
+  if (scheme == "json-file") out.log_format = &kJsonFormat;
+  if (scheme == "cri") out.log_format = &kCriFormat;
+  if (out.log_format == nullptr && scheme != "attach")
+    return Unsupported(
+        "stdio {:?}: only a path, fifo://, file://, binary://, binary-v2://, json-file://, "
+        "cri:// and attach:// are supported",
+        uri);
   (scheme == "attach" ? out.attach_path : out.log.path) = std::move(path);
   while (question != std::string_view::npos && rest.find_first_of("?&") != std::string_view::npos) {
     rest.remove_prefix(rest.find_first_of("?&") + 1);

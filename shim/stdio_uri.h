@@ -3,11 +3,20 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "shim/log_writer.h"
 
 namespace ocirun::shim {
+
+// binary:///PROGRAM?NAME=VALUE&NAME=VALUE: each name and each value is an argument. With
+// binary-v2:// a logger must say that it is ready.
+struct LoggerUri {
+  std::string program;  // empty: none
+  std::vector<std::string> args;
+  bool must_answer = false;
+};
 
 // Where the output of a process goes, from the `stdout` of Create and Exec:
 //
@@ -15,6 +24,11 @@ namespace ocirun::shim {
 //   json-file:///path/ID-json.log?OPTION&OPTION  a log in Docker's format
 //   cri:///path/0.log?OPTION&OPTION              a log in CRI's format
 //   attach:///path/exec.sock                     attach clients alone
+//   /path, fifo:///path                          a fifo or a file that exists, of one stream:
+//   stderr
+//                                                has its own
+//   file:///path                                 a file for both streams, which is made
+//   binary:///..., binary-v2://...               a logger
 //
 //   attach=SOCKET    percent-encoded: attach clients as well
 //   max-size=BYTES   when the log is rotated; 0, and the default: never
@@ -24,9 +38,15 @@ struct StdioUri {
   const LogFormat* log_format = nullptr;  // none: no log
   LogFile::Options log;
   std::string attach_path;  // empty: no attach socket
+  std::string path;         // of one stream
+  std::string file;         // of both
+  LoggerUri logger;
 };
 
 // Unimplemented names a scheme that is not supported, InvalidArgument what is wrong. Pure.
 StatusOr<StdioUri> ParseStdioUri(std::string_view uri);
+
+// The path of a fifo: a plain one, or fifo:///path. Empty for nothing.
+StatusOr<std::string> ParseFifoUri(std::string_view uri);
 
 }  // namespace ocirun::shim

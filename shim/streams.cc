@@ -23,6 +23,8 @@ constexpr size_t kReadSize = 128 * 1024;
 constexpr size_t kUsualPipe = 64 * 1024, kBusyPipe = 256 * 1024;
 // Input that the process has not read yet: above it the clients wait, until half of it is gone.
 constexpr size_t kMaxPendingInput = 256 * 1024;
+// The same of containerd's fifo, which keeps the rest itself.
+constexpr size_t kStdinRead = 16 * 1024, kMaxPendingFifo = 64 * 1024;
 // A process that writes a little often, to its log alone, is left alone for a while after a read: a
 // thousand lines a second cost a fifth then, and their times in the log are so much coarser.
 constexpr std::chrono::milliseconds kOften{5}, kRest{10};
@@ -49,26 +51,67 @@ void SetNonBlocking(const UniqueFd& fd) { ::fcntl(fd.get(), F_SETFL, O_NONBLOCK)
 StatusOr<std::unique_ptr<Streams>> Streams::Create(Loop* loop, Options options, ChildEnds* child,
                                                    std::function<void()> ended) {
   std::unique_ptr<Streams> streams(new Streams(loop, std::move(options), std::move(ended)));
-  Streams* raw = streams.get();
-  const StdioUri& output = streams->options_.output;
-  if (output.log_format != nullptr) {
-    ASSIGN_OR_RETURN(streams->log_, LogWriter::Open(*output.log_format, loop, output.log));
-  }
-  if (!output.attach_path.empty()) {
-    ASSIGN_OR_RETURN(
-        streams->attach_,
-        AttachServer::Listen(loop, output.attach_path,
-                             {.input = [raw](std::string_view data) { raw->WriteInput(data); },
-                              .input_ended = [raw] { raw->CloseInput(); },
-                              .drained = [raw] { raw->PauseOrResume(); },
-                              .left =
-                                  [raw] {
-                                    if (raw->on_left_) raw->on_left_();
-                                  }}));
-  }
-  RETURN_IF_ERROR(streams->options_.terminal ? streams->ListenForConsole()
-                                             : streams->OpenPipes(child));
+  RETURN_IF_ERROR(streams->OpenOwn());
+  RETURN_IF_ERROR(streams->OpenOutputs(child));
   return streams;
+}
+
+// Our own log and attach clients.
+Status Streams::OpenOwn() {
+  const StdioUri& output = options_.output;
+  if (output.log_format != nullptr) {
+    ASSIGN_OR_RETURN(log_, LogWriter::Open(*output.log_format, loop_, output.log));
+  }
+  if (output.attach_path.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(
+      attach_, AttachServer::Listen(loop_, output.attach_path,
+                                    {.input = [this](std::string_view data) { WriteInput(data); },
+                                     .input_ended = [this] { EndInput(); },
+                                     .drained = [this] { PauseOrResume(); },
+                                     .left =
+                                         [this] {
+                                           if (on_left_) on_left_();
+                                         }}));
+  return OkStatus();
+}
+
+Status Streams::OpenOutputs(ChildEnds* child) {
+  Logger::Output logger_ends;
+  if (!options_.output.logger.program.empty()) {
+    ASSIGN_OR_RETURN(logger_, Logger::Start(loop_, options_.output.logger,
+                                            options_.logger_environment, &logger_ends));
+    if (options_.terminal)
+      sources_[0].sink =
+          std::make_unique<Sink>(loop_, std::move(logger_ends.out), [this] { PauseOrResume(); });
+  } else {
+    RETURN_IF_ERROR(OpenSinks());
+  }
+  RETURN_IF_ERROR(OpenInput());
+  if (options_.terminal) return ListenForConsole();
+  // A logger reads what the process writes: it goes through nobody else's hands.
+  child->out = std::move(logger_ends.out);
+  child->err = std::move(logger_ends.err);
+  return OpenPipes(child);
+}
+
+Status Streams::OpenSinks() {
+  const auto drained = [this] { PauseOrResume(); };
+  const StdioUri& output = options_.output;
+  if (!output.file.empty()) {
+    if (options_.terminal)
+      return InvalidArgument("file://: the output of a terminal must go to a fifo or a logger");
+    for (Source& source : sources_) {
+      ASSIGN_OR_RETURN(source.sink, Sink::OpenFile(loop_, output.file, drained));
+    }
+    return OkStatus();
+  }
+  if (!output.path.empty()) {
+    ASSIGN_OR_RETURN(sources_[0].sink, Sink::Open(loop_, output.path, drained));
+  }
+  if (!options_.stderr_path.empty() && !options_.terminal) {
+    ASSIGN_OR_RETURN(sources_[1].sink, Sink::Open(loop_, options_.stderr_path, drained));
+  }
+  return OkStatus();
 }
 
 Streams::Streams(Loop* loop, Options options, std::function<void()> on_end)
@@ -77,6 +120,7 @@ Streams::Streams(Loop* loop, Options options, std::function<void()> on_end)
 }
 
 Streams::~Streams() {
+  CloseStdinFifo();
   for (Source& source : sources_)
     if (source.fd) loop_->Forget(source.fd);
   if (input_watched_) loop_->Forget(input_);
@@ -87,22 +131,82 @@ Streams::~Streams() {
 }
 
 Status Streams::OpenPipes(ChildEnds* child) {
-  UniqueFd* ends[] = {&child->out, &child->err};
-  for (int i = 0; i < 2; ++i) {
-    ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
-    sources_[i].fd = std::move(pipe.read);
-    *ends[i] = std::move(pipe.write);
-    RETURN_IF_ERROR(WatchSource(&sources_[i]));
+  if (!logger_) {
+    RETURN_IF_ERROR(OpenOutputPipe(0, &child->out));
+    RETURN_IF_ERROR(OpenOutputPipe(1, &child->err));
   }
-  if (!options_.open_stdin) {
+  if (options_.open_stdin) {
+    ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
+    child->in = std::move(pipe.read);
+    input_ = std::move(pipe.write);
+    SetNonBlocking(input_);
+  } else {
     ASSIGN_OR_RETURN(child->in, sys::Open("/dev/null", O_RDONLY));
+  }
+  if (options_.io_uid == 0 && options_.io_gid == 0) return OkStatus();
+  const UniqueFd* ends[] = {options_.open_stdin ? &child->in : nullptr, &child->out, &child->err};
+  for (const UniqueFd* end : ends)
+    if (end != nullptr && ::fchown(end->get(), options_.io_uid, options_.io_gid) < 0)
+      return SysError(errno, "fchown", "the pipes of a process");
+  return OkStatus();
+}
+
+// What nobody wants goes to /dev/null without us.
+Status Streams::OpenOutputPipe(int stream, UniqueFd* child_end) {
+  Source& source = sources_[stream];
+  if (EndsAtOnce() && !source.sink) {
+    ASSIGN_OR_RETURN(*child_end, sys::Open("/dev/null", O_WRONLY));
     return OkStatus();
   }
   ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
-  child->in = std::move(pipe.read);
-  input_ = std::move(pipe.write);
-  SetNonBlocking(input_);
+  source.fd = std::move(pipe.read);
+  *child_end = std::move(pipe.write);
+  return WatchSource(&source);
+}
+
+// A fifo that we hold open for writing, too, so that it does not end before CloseInput().
+Status Streams::OpenInput() {
+  if (options_.stdin_path.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(stdin_fifo_, sys::Open(options_.stdin_path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat kind, sys::Stat(stdin_fifo_));
+  if (!S_ISFIFO(kind.st_mode))
+    return InvalidArgument("stdin {:?}: must be a fifo", options_.stdin_path);
+  ASSIGN_OR_RETURN(stdin_hold_, sys::Open(options_.stdin_path, O_WRONLY | O_NONBLOCK));
+  options_.open_stdin = true;
+  HoldOrTakeInput();
   return OkStatus();
+}
+
+void Streams::ReadStdinFifo() {
+  std::array<char, kStdinRead> buffer;
+  const ssize_t n =
+      sys::RetryEintr([&] { return ::read(stdin_fifo_.get(), buffer.data(), buffer.size()); });
+  if (n < 0 && errno == EAGAIN) return;
+  if (n > 0) return WriteInput({buffer.data(), static_cast<size_t>(n)});
+  CloseStdinFifo();
+  EndInput();
+}
+
+void Streams::CloseStdinFifo() {
+  if (stdin_watched_) loop_->Forget(stdin_fifo_);
+  stdin_watched_ = false;
+  stdin_fifo_.Reset();
+  stdin_hold_.Reset();
+}
+
+void Streams::WhenReady(std::function<void(const Status&)> ready) {
+  if (!logger_) return ready(OkStatus());
+  logger_->WhenReady(std::move(ready));
+}
+
+void Streams::Close(std::function<void()> closed) {
+  CloseStdinFifo();
+  for (Source& source : sources_) {
+    if (source.fd) CloseSource(&source);
+    source.sink.reset();
+  }
+  if (!logger_) return closed();
+  logger_->Stop(std::move(closed));
 }
 
 Status Streams::ListenForConsole() {
@@ -150,18 +254,18 @@ void Streams::ReadSource(Source* source) {
 }
 
 // Whether lines come one by one, and quickly, with nobody who watches: what each costs is to be
-// woken for it.
+// woken for it. Whoever reads a fifo or a file watches.
 bool Streams::MayRest(Source* source) {
   const auto now = std::chrono::steady_clock::now();
   const bool often = now - std::exchange(source->last_read, now) < kOften;
-  return often && source->last_size < kSmallRead && !options_.terminal && !paused_ &&
-         !(attach_ && attach_->HasClients());
+  return often && source->last_size < kSmallRead && !options_.terminal && !source->paused &&
+         !source->sink && !(attach_ && attach_->HasClients());
 }
 
 void Streams::Rest(Source* source) {
   loop_->Forget(source->fd);
   loop_->After(kRest, [this, source, alive = std::weak_ptr<int>(alive_)] {
-    if (alive.expired() || !source->fd || paused_) return;
+    if (alive.expired() || !source->fd || source->paused) return;
     IgnoreError(WatchSource(source), "it was watched before, or is again");
   });
 }
@@ -185,6 +289,7 @@ bool Streams::ReadOnce(Source* source) {
 void Streams::CloseSource(Source* source) {
   loop_->Forget(source->fd);
   source->fd.Reset();
+  if (source->sink) source->sink->Finish();
   if (!options_.terminal) return;
   // Its input ends with it.
   input_ended_ = true;
@@ -201,24 +306,30 @@ void Streams::Deliver(Stream stream, std::string_view data) {
   if (log_ && !log_->Append(stream, data, NowUnixNanos()).ok())
     counters.unlogged_bytes += data.size();
   if (attach_) attach_->Send(stream, data);
+  if (Sink* sink = sources_[static_cast<int>(stream)].sink.get()) sink->Write(data);
+}
+
+bool Streams::MustPause(const Source& source) const {
+  return (attach_ && attach_->IsBehind()) || (source.sink && source.sink->IsBehind());
 }
 
 void Streams::PauseOrResume() {
-  const bool pause = attach_ && attach_->IsBehind();
-  if (pause == paused_) return;
-  paused_ = pause;
+  for (Source& source : sources_)
+    if (source.fd && MustPause(source) != source.paused) PauseOrResumeOne(&source);
+  CheckEnd();
+}
+
+void Streams::PauseOrResumeOne(Source* source) {
+  source->paused = !source->paused;
   if (options_.terminal && input_watched_) {
-    loop_->Forget(sources_[0].fd);
+    loop_->Forget(source->fd);
     input_watched_ = false;
   }
-  for (Source& source : sources_) {
-    if (!source.fd) continue;
-    // Not with an empty set of events: the end of a pipe is told whatever one asks for.
-    if (paused_) {
-      loop_->Forget(source.fd);
-    } else {
-      IgnoreError(WatchSource(&source), "it was watched before");
-    }
+  // Not with an empty set of events: the end of a pipe is told whatever one asks for.
+  if (source->paused) {
+    loop_->Forget(source->fd);
+  } else {
+    IgnoreError(WatchSource(source), "it was watched before");
   }
   WatchInput();
 }
@@ -251,7 +362,7 @@ void Streams::WatchInput() {
   UniqueFd& to = options_.terminal ? sources_[0].fd : input_;
   if (!to) return;
   const bool wanted = !pending_input_.empty();
-  if (options_.terminal && !paused_) {
+  if (options_.terminal && !sources_[0].paused) {
     input_watched_ = false;  // with the terminal's output
     return loop_->Change(to, EPOLLIN | (wanted ? uint32_t{EPOLLOUT} : 0));
   }
@@ -264,6 +375,16 @@ void Streams::WatchInput() {
 }
 
 void Streams::HoldOrTakeInput() {
+  if (stdin_fifo_) {
+    const bool take = pending_input_.size() < kMaxPendingFifo;
+    if (take && !stdin_watched_)
+      stdin_watched_ =
+          loop_->Watch(stdin_fifo_, EPOLLIN, [this](uint32_t) { ReadStdinFifo(); }).ok();
+    if (!take && stdin_watched_) {
+      loop_->Forget(stdin_fifo_);
+      stdin_watched_ = false;
+    }
+  }
   if (!attach_) return;
   // After the end there is no more to come, and what comes is thrown away.
   if (input_ended_) return attach_->HoldInput(false);
@@ -272,6 +393,11 @@ void Streams::HoldOrTakeInput() {
 }
 
 void Streams::CloseInput() {
+  if (!stdin_fifo_) return EndInput();
+  stdin_hold_.Reset();
+}
+
+void Streams::EndInput() {
   if (input_ended_) return;
   // A terminal has no end of input but the character that its user types.
   if (options_.terminal) return;
@@ -299,11 +425,13 @@ Status Streams::ApplySize() {
 
 void Streams::ProcessEnded() {
   process_ended_ = true;
+  CloseStdinFifo();
   CheckEnd();
-  if (ended_) return;
+  if (ended_ || EndsAtOnce()) return;
   loop_->After(kGrace, [this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired() || ended_) return;
-    if (paused_) return ProcessEnded();  // a client is behind: its output is not thrown away
+    // A client is behind: its output is not thrown away.
+    if (sources_[0].paused || sources_[1].paused) return ProcessEnded();
     for (Source& source : sources_) {
       if (!source.fd) continue;
       // What has come until now counts; what a leftover of the process writes later does not.
@@ -318,7 +446,9 @@ void Streams::ProcessEnded() {
 }
 
 void Streams::CheckEnd() {
-  if (ended_ || !process_ended_ || sources_[0].fd || sources_[1].fd) return;
+  if (ended_ || !process_ended_) return;
+  for (const Source& source : sources_)
+    if (source.fd || (source.sink && source.sink->IsBehind())) return;
   ended_ = true;
   if (log_) IgnoreError(log_->Finish(NowUnixNanos()), "the disk is full; it was counted before");
   if (attach_) attach_->Finish();

@@ -13,22 +13,30 @@
 #include "base/unique_fd.h"
 #include "shim/attach.h"
 #include "shim/log_writer.h"
+#include "shim/logger.h"
 #include "shim/loop.h"
+#include "shim/sink.h"
 #include "shim/stdio_uri.h"
 
 namespace ocirun::shim {
 
-// The standard streams of one process: reads its output, writes the log, feeds attach clients and
-// its input. The only thing that holds the process up is its own pipe, while an attach client that
-// is connected, and asked to be waited for (attach.h), is behind; the only thing that holds a
-// client's input up is a process that does not read.
+// The standard streams of one process. Of ours, the shim reads the output, writes the log, feeds
+// attach clients and its input. Of containerd's, it copies between the process's pipes and the
+// fifos or the file that containerd names, or gives the process the pipes of a logger. The only
+// thing that holds the process up is its own pipe, while an attach client that is connected is
+// behind, or a fifo full; the only thing that holds a client's input up is a process that does not
+// read.
 class Streams {
  public:
   struct Options {
     bool terminal = false;
     bool open_stdin = false;
     StdioUri output;
-    std::string console_socket;  // path to make, with a terminal
+    std::string stdin_path, stderr_path;  // containerd's; empty: none
+    std::string console_socket;           // path to make, with a terminal
+    uid_t io_uid = 0;                     // who is to own the process's pipes
+    gid_t io_gid = 0;
+    std::vector<std::string> logger_environment;
   };
   // The ends that the runtime program gets as 0, 1 and 2; they are closed once it is spawned.
   struct ChildEnds {
@@ -42,7 +50,15 @@ class Streams {
   Streams(const Streams&) = delete;
   Streams& operator=(const Streams&) = delete;
 
+  // The process may start: a logger, if there is one, is ready.
+  void WhenReady(std::function<void(const Status&)> ready);
+  // Whoever waits for the process learns of its end at once, whatever becomes of its output: so it
+  // is when containerd reads that. Else first all of the output is where it belongs.
+  [[nodiscard]] bool EndsAtOnce() const { return !log_ && !attach_; }
+  // A fifo's end comes when its other writers have closed it, too.
   void CloseInput();
+  // Nothing is read or written any more; a logger is asked to end. `closed` is called when it has.
+  void Close(std::function<void()> closed);
   // Of the terminal; also before there is one, which then has it from its first moment in the shim.
   Status Resize(uint32_t width, uint32_t height);
   // See LogWriter. FailedPrecondition: there is no log.
@@ -77,11 +93,22 @@ class Streams {
     UniqueFd fd;
     Stream stream = Stream::kStdout;
     bool grown = false;    // its pipe
+    bool paused = false;   // not read
     size_t last_size = 0;  // of the last read
     std::chrono::steady_clock::time_point last_read;
+    std::unique_ptr<Sink> sink;
   };
   Streams(Loop* loop, Options options, std::function<void()> on_end);
+  Status OpenOutputs(ChildEnds* child);
+  Status OpenSinks();
+  Status OpenOwn();
   Status OpenPipes(ChildEnds* child);
+  Status OpenOutputPipe(int stream, UniqueFd* child_end);
+  Status OpenInput();
+  void ReadStdinFifo();
+  void CloseStdinFifo();
+  void EndInput();
+  [[nodiscard]] bool MustPause(const Source& source) const;
   Status ListenForConsole();
   void ReceiveConsole();
   Status WatchSource(Source* source);
@@ -92,6 +119,7 @@ class Streams {
   void CloseSource(Source* source);
   void Deliver(Stream stream, std::string_view data);
   void PauseOrResume();
+  void PauseOrResumeOne(Source* source);
   void WriteInput(std::string_view data);
   void FlushInput();
   void WatchInput();
@@ -110,7 +138,10 @@ class Streams {
   bool input_watched_ = false, input_ended_ = false;
   UniqueFd console_listener_;
   std::optional<winsize> size_;
-  bool paused_ = false, process_ended_ = false, ended_ = false;
+  UniqueFd stdin_fifo_, stdin_hold_;  // containerd's stdin; our own write end, until CloseInput()
+  bool stdin_watched_ = false;
+  std::unique_ptr<Logger> logger_;
+  bool process_ended_ = false, ended_ = false;
   std::shared_ptr<int> alive_ = std::make_shared<int>();  // timers outlive this; they look here
   Counters counters_[2];
 };

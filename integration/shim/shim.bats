@@ -19,7 +19,7 @@ setup() {
 }
 teardown() {
   [ ! -e "$BUNDLE/shim.pid" ] || end_process "$BUNDLE/shim.pid"
-  "$OCIRUN" --root "$FILE_DIR/state" delete -f box
+  "$OCIRUN" --root "$FILE_DIR/state/test" delete -f box
   rm -rf "$BUNDLE"
 }
 
@@ -27,7 +27,7 @@ teardown() {
 # $STDIN and $TTY are passed on; $FORMAT is the log's (json-file), $LOG_OPTIONS are more of its options.
 start_shim() {
   edit_config "$BUNDLE" '.process.args = ["sh", "-c", $script] | .process.terminal = $tty' --arg script "$1" --argjson tty "${TTY:-false}"
-  ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
+  ADDRESS=$(cd "$BUNDLE" && MAX_SHIM_VERSION=2 "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
   "$SHIMCTL" "$ADDRESS" create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" \
     "${FORMAT:-json-file}://$BUNDLE/log?attach=${BUNDLE//\//%2F}%2Fattach.sock${LOG_OPTIONS:-}" "${STDIN:-}" "$([ "${TTY:-false}" = true ] && echo tty)" >"$BUNDLE/pid"
 }
@@ -61,12 +61,12 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
 
 @test "a create that fails says why, and the shim can be asked again" {
   edit_config "$BUNDLE" '.process.args = ["/no/such"]'
-  ADDRESS=$(cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
+  ADDRESS=$(cd "$BUNDLE" && MAX_SHIM_VERSION=2 "$OCISHIM" -namespace test -address /none -id box start </dev/null 3>&- | jq -r .address)
   run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
   [ "$status" -eq 1 ]
   [[ $output == *'OCI runtime create failed: '*'create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory'* ]]
-  run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "binary:///x"
-  [[ $output == "12 "*"only json-file://, cri:// and attach:// are supported"* ]]
+  run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "npipe:///x"
+  [[ $output == "12 "*"only a path, fifo://, file://, binary://, binary-v2://, json-file://, cri:// and attach:// are supported"* ]]
   edit_config "$BUNDLE" '.process.args = ["true"]'
   call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
   call start box
@@ -419,4 +419,18 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   exec 9>&-
   [ -z "$(find "/proc/$(cat "$BUNDLE/shim.pid")/fd" -lname "$BUNDLE/held")" ]
   [ -z "$(find "/proc/$(cat "$BUNDLE/pid")/fd" -lname "$BUNDLE/held")" ]
+}
+
+@test "another runtime is run when the options name it, with their root" {
+  RUNTIME=$(command -v runc) start_shim 'exit 9'
+  runc --root "$FILE_DIR/state/test" state box | jq -e '.status == "created"'
+  [ "$(jq -r .root "$BUNDLE/options.json")" = "$FILE_DIR/state" ]
+  [ "$(cat "$BUNDLE/runtime")" = "$(command -v runc)" ]
+  call start box
+  [ "$(call wait box)" = 9 ]
+  # What is left when the shim is killed goes by the same options.
+  kill -KILL "$(cat "$BUNDLE/shim.pid")"
+  (cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box delete) >"$BUNDLE/answer"
+  [ ! -e "$FILE_DIR/state/test/box" ]
+  [ ! -e "${ADDRESS#unix://}" ]
 }

@@ -522,12 +522,13 @@ Status ContainerManager::DeleteFromRuntime(const std::string& id) {
     const std::string path = address->substr(std::min(address->find('/') + 2, address->size()));
     if (path.starts_with(shim.socket_dir + "/")) IgnoreError(sys::Unlink(path), "it ended well");
   }
-  if (!PathExists(shim.runtime_root + "/" + id)) return OkStatus();
-  ASSIGN_OR_RETURN(
-      const CommandResult result,
-      RunCommand({.path = shim.runtime,
-                  .args = {shim.runtime, "--root", shim.runtime_root, "delete", "--force", id},
-                  .timeout = kRuntimeTimeout}));
+  // The shim keeps the containers of each namespace apart.
+  const std::string root = fmt::format("{}/{}", shim.runtime_root, shim.name_space);
+  if (!PathExists(root + "/" + id)) return OkStatus();
+  ASSIGN_OR_RETURN(const CommandResult result,
+                   RunCommand({.path = shim.runtime,
+                               .args = {shim.runtime, "--root", root, "delete", "--force", id},
+                               .timeout = kRuntimeTimeout}));
   if (result.wait_status == 0) return OkStatus();
   return Internal("ocirun delete --force {}: {}", id, result.error_output);
 }

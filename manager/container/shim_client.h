@@ -19,7 +19,7 @@ namespace ocirun::container {
 struct ShimStart {
   std::string program;       // path of ocishim
   std::string runtime;       // path of ocirun
-  std::string runtime_root;  // state folder of the runtime
+  std::string runtime_root;  // state folder of the runtime; the namespace's is below it
   std::string bundle;
   std::string id;
   std::string name_space;

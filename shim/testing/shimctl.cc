@@ -7,6 +7,7 @@
 //        shimctl ADDRESS exec ID EXEC STDOUT PROCESS-JSON
 //        shimctl ADDRESS execs ID COUNT STDOUT PROCESS-JSON      one after the other, to their ends
 //        shimctl ADDRESS resize ID WIDTH HEIGHT
+//        shimctl ADDRESS update ID RESOURCES-JSON
 //        shimctl ADDRESS pids|pause|resume|connect ID
 //        shimctl ADDRESS shutdown ID
 //        shimctl ADDRESS reopen ID                         the log, in its new file
@@ -136,6 +137,12 @@ Status Call(ttrpc::Client* client, const Args& args) {
     request.set_height(Number(Arg(args, 4)));
     request.set_exec_id(Arg(args, 5));
     return client->Call(kService, "ResizePty", request, nullptr);
+  }
+  if (command == "update") {
+    task::UpdateTaskRequest request;
+    request.set_id(Arg(args, 2));
+    request.mutable_resources()->set_value(Arg(args, 3));
+    return client->Call(kService, "Update", request, nullptr);
   }
   if (command == "pids") {
     task::PidsRequest request;

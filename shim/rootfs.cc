@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/rootfs.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+
+#include "base/file.h"
+#include "base/mountinfo.h"
+#include "base/path.h"
+#include "base/sys/file.h"
+#include "base/sys/mount.h"
+#include "base/text.h"
+#include "ocirun/linux/mount_attributes.h"
+#include "ocirun/linux/mount_options.h"
+
+namespace ocirun::shim {
+namespace {
+
+using containerd::types::Mount;
+
+constexpr size_t kMaxMounts = 128;
+// mount(2) takes a page of options, the last byte of which is its end.
+constexpr size_t kMaxOptions = 4095;
+constexpr std::string_view kLowerDir = "lowerdir=";
+
+// Words that mount(2) wants as flags of the filesystem.
+constexpr struct {
+  std::string_view word;
+  unsigned long set, clear;
+} kFilesystemFlags[] = {{"sync", MS_SYNCHRONOUS, 0},  {"dirsync", MS_DIRSYNC, 0},
+                        {"lazytime", MS_LAZYTIME, 0}, {"nolazytime", 0, MS_LAZYTIME},
+                        {"acl", MS_POSIXACL, 0},      {"noacl", 0, MS_POSIXACL}};
+
+// What only a helper program or a device of its own can do.
+Status CheckSupported(const Mount& mount) {
+  for (const std::string_view type : {"fuse.", "fuse3."})
+    if (std::string_view(mount.type()).starts_with(type))
+      return Unsupported("mount of type {:?}: needs a helper, which is not supported",
+                         mount.type());
+  for (const std::string& option : mount.options()) {
+    for (const std::string_view word : {"uidmap=", "gidmap=", "X-containerd."})
+      if (std::string_view(option).starts_with(word))
+        return Unsupported("mount option {:?}: not supported", option);
+    if (option == "loop") return Unsupported("mount option \"loop\": not supported");
+  }
+  return OkStatus();
+}
+
+struct Request {
+  std::string source, type, data;
+  unsigned long flags = 0;
+  linux_::MountOptions options;
+};
+
+StatusOr<Request> Translate(const Mount& mount) {
+  RETURN_IF_ERROR(CheckSupported(mount));
+  Request out{.source = mount.source(), .type = mount.type()};
+  oci::Mount parsed;
+  parsed.type = mount.type();
+  parsed.source = mount.source();
+  parsed.options.assign(mount.options().begin(), mount.options().end());
+  ASSIGN_OR_RETURN(out.options, linux_::ParseMountOptions(parsed));
+  if (out.options.id_map != linux_::IdMapScope::kNone || out.options.copy_up)
+    return Unsupported("a mapped or copied root file system: not supported");
+  if (out.options.bind) {
+    out.flags = MS_BIND;
+    if (out.options.recursive_bind) out.flags |= MS_REC;
+    return out;
+  }
+  if (out.options.remount) out.flags |= MS_REMOUNT;
+  // These four have the same bits in both interfaces, and count for the filesystem, too.
+  static_assert(MOUNT_ATTR_RDONLY == MS_RDONLY && MOUNT_ATTR_NOSUID == MS_NOSUID &&
+                MOUNT_ATTR_NODEV == MS_NODEV && MOUNT_ATTR_NOEXEC == MS_NOEXEC);
+  out.flags |= out.options.set & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  for (const std::string& word : out.options.superblock) {
+    const auto* flag = std::find_if(std::begin(kFilesystemFlags), std::end(kFilesystemFlags),
+                                    [&](const auto& f) { return f.word == word; });
+    if (flag != std::end(kFilesystemFlags)) {
+      out.flags = (out.flags & ~flag->clear) | flag->set;
+    } else {
+      out.data += (out.data.empty() ? "" : ",") + word;
+    }
+  }
+  return out;
+}
+
+// The place of a mount, opened inside what is mounted already.
+StatusOr<UniqueFd> OpenTarget(const std::string& rootfs, const std::string& below) {
+  ASSIGN_OR_RETURN(UniqueFd root, sys::Open(rootfs, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  if (PathComponents(below).empty()) return root;
+  return OpenInRoot(root, below, O_PATH);
+}
+
+// As mount(2), with more layers than a page of options has room for: from the folder that they have
+// in common, to which this process, having one thread, goes for a moment.
+Status MountFrom(const Request& request, const std::string& target) {
+  if (request.data.size() <= kMaxOptions)
+    return sys::Mount(request.source, target, request.type, request.flags, request.data);
+  std::string data = request.data, folder;
+  if (!ShortenLayers(&data, &folder) || data.size() > kMaxOptions)
+    return InvalidArgument("mount {} on {}: {} bytes of options are more than the kernel takes",
+                           request.type, target, request.data.size());
+  ASSIGN_OR_RETURN(const UniqueFd here, sys::Open(".", O_PATH | O_DIRECTORY));
+  if (::chdir(folder.c_str()) < 0) return SysError(errno, "chdir", folder);
+  const Status mounted = sys::Mount(request.source, target, request.type, request.flags, data);
+  if (::fchdir(here.get()) < 0) return SysError(errno, "fchdir");
+  return mounted;
+}
+
+Status MountOne(const Mount& mount, const std::string& rootfs) {
+  ASSIGN_OR_RETURN(const Request request, Translate(mount));
+  {
+    ASSIGN_OR_RETURN(const UniqueFd target, OpenTarget(rootfs, mount.target()));
+    RETURN_IF_ERROR(MountFrom(request, ProcFdPath(target)));
+  }
+  // Opened again: now it is what was mounted.
+  ASSIGN_OR_RETURN(const UniqueFd mounted, OpenTarget(rootfs, mount.target()));
+  const linux_::MountOptions& options = request.options;
+  linux_::MountAttributes attributes{.set = options.set,
+                                     .clear = options.clear,
+                                     .recursive_set = options.recursive_set,
+                                     .recursive_clear = options.recursive_clear};
+  if (options.access_time.has_value() || (options.set & MOUNT_ATTR_NODIRATIME) != 0) {
+    attributes.set |= options.access_time.value_or(MOUNT_ATTR_RELATIME);
+    attributes.clear |= MOUNT_ATTR__ATIME;
+  }
+  if ((attributes.set | attributes.clear | attributes.recursive_set | attributes.recursive_clear) !=
+      0)
+    RETURN_IF_ERROR(linux_::ChangeAttributes(mounted, attributes));
+  for (const uint64_t flags : options.propagation)
+    RETURN_IF_ERROR(linux_::ChangePropagation(mounted, flags));
+  return OkStatus();
+}
+
+}  // namespace
+
+Status MountAll(const google::protobuf::RepeatedPtrField<Mount>& mounts,
+                const std::string& rootfs) {
+  if (mounts.empty()) return OkStatus();
+  if (static_cast<size_t>(mounts.size()) > kMaxMounts)
+    return InvalidArgument("{} mounts for a root file system: at most {}", mounts.size(),
+                           kMaxMounts);
+  RETURN_IF_ERROR(MakeDirs(rootfs, 0711));
+  Undo undo([&] { IgnoreError(UnmountBelow(rootfs), "the first error is the one to tell"); });
+  for (const Mount& mount : mounts) {
+    const Status mounted = MountOne(mount, rootfs);
+    if (!mounted.ok())
+      return Annotate(mounted, fmt::format("failed to mount rootfs component ({:?} of type {:?})",
+                                           mount.source(), mount.type()));
+  }
+  undo.Release();
+  return OkStatus();
+}
+
+Status UnmountBelow(const std::string& rootfs) {
+  char resolved[PATH_MAX];
+  if (::realpath(rootfs.c_str(), resolved) == nullptr)
+    return errno == ENOENT ? OkStatus() : SysError(errno, "realpath", rootfs);
+  const std::string top = resolved;
+  ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/self/mountinfo"));
+  std::vector<MountInfo> mounts = ParseMountInfo(text);
+  // What was mounted last covers what was mounted first.
+  std::reverse(mounts.begin(), mounts.end());
+  for (const MountInfo& mount : mounts) {
+    if (mount.mount_point != top && !mount.mount_point.starts_with(top + "/")) continue;
+    const Status unmounted = sys::Unmount(mount.mount_point, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (!unmounted.ok() && ErrnoOf(unmounted) != EINVAL) return unmounted;  // EINVAL: gone
+  }
+  return OkStatus();
+}
+
+bool ShortenLayers(std::string* options, std::string* folder) {
+  std::string out;
+  for (const std::string_view option : SplitWords(*options, ",")) {
+    if (!out.empty()) out += ',';
+    if (!option.starts_with(kLowerDir)) {
+      out += option;
+      continue;
+    }
+    const std::string_view list = option.substr(kLowerDir.size());
+    std::string_view common = list.substr(0, list.find(':'));
+    for (const std::string_view layer : SplitWords(list, ":")) {
+      const size_t end =
+          std::mismatch(common.begin(), common.end(), layer.begin(), layer.end()).first -
+          common.begin();
+      common = common.substr(0, end);
+    }
+    common = common.substr(0, common.rfind('/') + 1);  // whole folders; npos + 1 is nothing
+    if (common.size() <= 1) return false;
+    out += kLowerDir;
+    bool first = true;
+    for (const std::string_view layer : SplitWords(list, ":")) {
+      if (!first) out += ':';
+      first = false;
+      out += layer.substr(common.size());
+    }
+    *folder = std::string(common);
+  }
+  if (folder->empty()) return false;
+  *options = std::move(out);
+  return true;
+}
+
+}  // namespace ocirun::shim
