@@ -1,0 +1,304 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# ocishim as the shim of a stock containerd: what a user of `ctr` sees, and what containerd's own
+# shim for runc does beside it.
+load ../lib/common
+
+RUNTIME=io.containerd.ocirun.v2
+IMAGE=busybox:test
+
+setup_file() {
+  make_file_dir
+  # containerd finds a shim by its name in PATH.
+  mkdir "$FILE_DIR/path"
+  ln -s "$OCISHIM" "$FILE_DIR/path/containerd-shim-ocirun-v2"
+  cat >"$FILE_DIR/config.toml" <<END
+version = 2
+root = "$FILE_DIR/root"
+state = "$FILE_DIR/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+  address = "$FILE_DIR/containerd.sock"
+END
+  start_containerd
+  "$REPO/contrib/images/make-busybox" "$FILE_DIR/rootfs"
+  "$REPO/contrib/images/make-layout" "$FILE_DIR/layout" "$FILE_DIR/rootfs" \
+    '{"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["sh"]}'
+  tar -C "$FILE_DIR/layout" -cf "$FILE_DIR/image.tar" .
+  run_ctr image import --index-name busybox:test "$FILE_DIR/image.tar"
+}
+
+teardown_file() {
+  stop_containerd
+  # The parents of the containers' cgroups.
+  find /sys/fs/cgroup -maxdepth 2 -type d -name "${FILE_DIR##*/}" -exec rmdir {} +
+  rm -rf "$FILE_DIR"
+}
+
+start_containerd() {
+  PATH="$FILE_DIR/path:$PATH" containerd -c "$FILE_DIR/config.toml" >>"$FILE_DIR/containerd.log" 2>&1 3>&- &
+  echo $! >"$FILE_DIR/containerd.pid"
+  eventually run_ctr version >/dev/null 2>&1
+}
+stop_containerd() { end_process "$FILE_DIR/containerd.pid"; }
+
+# Its namespace is this run's own: it names the cgroups.
+run_ctr() { timeout 60 ctr -a "$FILE_DIR/containerd.sock" -n "${FILE_DIR##*/}" "$@" 3>&-; }
+run_box() { run_ctr run --runtime "$RUNTIME" "$@"; }
+status_of() { run_ctr task ls | awk -v id="$1" '$1 == id { print $3 }'; }
+has_status() { [ "$(status_of "$1")" = "$2" ]; }
+bundle_of() { echo "$FILE_DIR/state/io.containerd.runtime.v2.task/${FILE_DIR##*/}/$1"; }
+
+# shim_pid ID: the process that listens at the shim's socket.
+shim_pid() { cat "$(bundle_of "$1")/shim.pid"; }
+remove_box() {
+  run_ctr task kill -s KILL "$1" 2>/dev/null || true
+  eventually no_running "$1"
+  run_ctr task delete "$1" >/dev/null 2>&1 || true
+  run_ctr container delete "$1"
+}
+no_running() { [[ $(status_of "$1") != RUNNING ]]; }
+
+teardown() {
+  local id
+  for id in $(run_ctr container ls -q); do remove_box "$id"; done
+}
+
+
+@test "run: output on both streams, input to its end, the status" {
+  # ctr tells the end of its input to a task that it knows already.
+  code=0
+  (printf 'one\ntwo\n'; sleep 1) | run_box --rm $IMAGE box sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
+  [ "$code" = 7 ]
+  [ "$(tr -d ' ' <"$FILE_DIR/out")" = 2 ]
+  grep -q err "$FILE_DIR/err"
+  [ -z "$(run_ctr container ls -q)" ]
+  nothing_left
+}
+
+# No mount, no state of the runtime, no socket of a shim.
+nothing_left() {
+  ! grep -F "$FILE_DIR/state" /proc/self/mounts || return 1
+  [ -z "$(ls "/run/containerd/ocirun/${FILE_DIR##*/}" 2>/dev/null)" ] || return 1
+  no_shim() { [ -z "$(pgrep -f -- "-namespace ${FILE_DIR##*/} ")" ]; }
+  eventually no_shim
+}
+
+@test "a hundred thousand lines arrive, whoever is faster" {
+  run_box --rm $IMAGE box sh -c 'i=0; while [ $i -lt 100000 ]; do echo "line $i"; i=$((i+1)); done' >"$FILE_DIR/out"
+  [ "$(wc -l <"$FILE_DIR/out")" = 100000 ]
+  [ "$(tail -1 "$FILE_DIR/out")" = "line 99999" ]
+}
+
+@test "exec: its output and status; a terminal, and its size" {
+  run_box -d $IMAGE box sleep 1000
+  run run_ctr task exec --exec-id e1 box sh -c 'echo hi; exit 3'
+  [ "$status" = 3 ]
+  [ "$output" = hi ]
+  run run_ctr task exec --exec-id e2 box nosuch
+  [ "$status" -ne 0 ]
+  [[ $output == *'executable file not found'* ]]
+  script -qec "stty rows 33 cols 77; timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task exec -t --exec-id e3 box sh -c 'sleep 0.5; tty; stty size'" /dev/null </dev/null >"$FILE_DIR/out" 3>&-
+  grep -q /dev/pts/ "$FILE_DIR/out"
+  grep -q '33 77' "$FILE_DIR/out"
+}
+
+@test "a terminal for the container itself, and attach to it" {
+  script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} run --runtime $RUNTIME -d -t $IMAGE box sh" /dev/null </dev/null 3>&-
+  (sleep 1; echo 'echo $((6*7))'; sleep 1; echo exit) |
+    script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task attach box" /dev/null >"$FILE_DIR/out" 3>&-
+  grep -q 42 "$FILE_DIR/out"
+}
+
+@test "pause, resume, pids, metrics, and the status after a kill" {
+  run_box -d $IMAGE box sleep 1000
+  run_ctr task pause box
+  has_status box PAUSED
+  run_ctr task resume box
+  has_status box RUNNING
+  run_ctr task exec -d --exec-id e1 box sleep 1000
+  run_ctr task ps box >"$FILE_DIR/out"
+  [ "$(tail -n +2 "$FILE_DIR/out" | wc -l)" = 2 ]
+  grep -q e1 "$FILE_DIR/out"
+  run_ctr task metrics --format json box >"$FILE_DIR/out"
+  if on_cgroup_v2; then
+    jq -e '.pids.current >= 2 and .memory.usage > 0 and .cpu.usage_usec > 0' "$FILE_DIR/out"
+  else
+    jq -e '.pids.current >= 2 and .memory.usage.usage > 0 and .cpu.usage.total > 0' "$FILE_DIR/out"
+  fi
+  run_ctr task kill -s KILL box
+  eventually has_status box STOPPED
+  run run_ctr task kill -s KILL box
+  [[ $output == *"not found"* ]]
+  run run_ctr task delete box
+  [[ $output == *"non-zero exit code 137"* ]]
+}
+
+# watch_events: what containerd tells from now on goes to $FILE_DIR/events.
+watch_events() {
+  ctr -a "$FILE_DIR/containerd.sock" -n "${FILE_DIR##*/}" events >"$FILE_DIR/events" 2>/dev/null 3>&- &
+  EVENTS=$!
+  sleep 0.5
+}
+end_events() {
+  sleep 1
+  kill "$EVENTS"
+  wait "$EVENTS" || true
+}
+
+# events_of RUNTIME: the topics of a container's life, in their order.
+events_of() {
+  local kind=$1
+  watch_events
+  run_ctr run --runtime "$kind" -d $IMAGE box sleep 1000
+  run_ctr task exec --exec-id e1 box true
+  run_ctr task pause box
+  run_ctr task resume box
+  run_ctr task kill -s TERM box
+  run_ctr task kill -s KILL box
+  eventually has_status box STOPPED
+  run_ctr task delete box || true
+  run_ctr container delete box
+  run_ctr run --runtime "$kind" --rm $IMAGE box true
+  end_events
+  grep -o ' /tasks/.*' "$FILE_DIR/events" | jq -R -r 'capture("^ (?<topic>[^ ]+) (?<event>.*)$") | .topic + " " + (.event | fromjson | [.id, .exec_id, .exit_status, (.pid != null), (.rootfs | type)] | tostring)'
+}
+
+@test "the events are those of runc's shim, in their order" {
+  events_of io.containerd.runc.v2 >"$FILE_DIR/expected"
+  events_of "$RUNTIME" >"$FILE_DIR/seen"
+  [ "$(wc -l <"$FILE_DIR/expected")" = 13 ]
+  diff "$FILE_DIR/expected" "$FILE_DIR/seen"
+}
+
+@test "a process that ends at once has started before" {
+  watch_events
+  for i in $(seq 5); do run_box --rm $IMAGE "box$i" true; done
+  end_events
+  for i in $(seq 5); do
+    [ "$(grep "\"box$i\"" "$FILE_DIR/events" | grep -o '/tasks/[a-z]*' | tr '\n' ' ')" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ]
+  done
+}
+
+@test "memory that runs out is told" {
+  watch_events
+  code=0
+  run_box --rm --memory-limit 16777216 $IMAGE box sh -c 'x=a; while :; do x=$x$x; done' || code=$?
+  end_events
+  [ "$code" = 137 ]
+  grep -q /tasks/oom "$FILE_DIR/events"
+}
+
+@test "containerd may be away: the container goes on, and its end is told later" {
+  run_box -d --log-uri "file://$FILE_DIR/logs/box.log" $IMAGE box sh -c 'while [ ! -e /end ]; do sleep 0.1; echo tick; done; exit 5'
+  pid=$(run_ctr task ls | awk '$1 == "box" { print $2 }')
+  stop_containerd
+  before=$(wc -l <"$FILE_DIR/logs/box.log")
+  sleep 1
+  [ "$(wc -l <"$FILE_DIR/logs/box.log")" -gt "$before" ]
+  start_containerd
+  has_status box RUNNING
+  [ "$(run_ctr task ls | awk '$1 == "box" { print $2 }')" = "$pid" ]
+  run_ctr task exec --exec-id e1 box touch /end
+  eventually has_status box STOPPED
+  run run_ctr task delete box
+  [[ $output == *"non-zero exit code 5"* ]]
+}
+
+@test "it ends while containerd is away" {
+  run_box -d $IMAGE box sh -c 'sleep 2; exit 6'
+  stop_containerd
+  sleep 3
+  start_containerd
+  has_status box STOPPED
+  run run_ctr task delete box
+  [[ $output == *"non-zero exit code 6"* ]]
+}
+
+@test "a shim that is killed leaves nothing" {
+  run_box -d $IMAGE box sleep 1000
+  pid=$(run_ctr task ls | awk '$1 == "box" { print $2 }')
+  socket=$(cat "$(bundle_of box)/address")
+  kill -KILL "$(shim_pid box)"
+  gone() { ! kill -0 "$pid" 2>/dev/null; }
+  eventually gone
+  no_task() { [ -z "$(status_of box)" ] || has_status box STOPPED; }
+  eventually no_task
+  no_bundle() { [ ! -e "$(bundle_of box)" ]; }
+  eventually no_bundle
+  [ ! -e "${socket#unix://}" ]
+  nothing_left
+}
+
+@test "delete can be done again, and has nothing to do" {
+  mkdir "$FILE_DIR/none"
+  for _ in 1 2; do
+    (cd "$FILE_DIR/none" && "$OCISHIM" -namespace "${FILE_DIR##*/}" -address "$FILE_DIR/containerd.sock" -id none -bundle "$FILE_DIR/none" delete) | od -An -tx1 >"$FILE_DIR/out"
+    # DeleteResponse: exit_status (field 2) 137, exited_at.
+    grep -q '^ 10 89 01 1a' "$FILE_DIR/out"
+  done
+}
+
+@test "a logger gets the streams, and says when it is ready" {
+  cat >"$FILE_DIR/logger" <<'END'
+#!/bin/bash
+exec >>"$2" 2>&1
+echo "id $CONTAINER_ID arguments $*"
+[ "$(env | grep -vcE '^(CONTAINER_(ID|NAMESPACE)|PWD|SHLVL|_)=')" = 0 ] && echo alone
+trap '' TERM
+[ "$4" = silent ] || printf x >&5
+exec 5>&-
+sed 's/^/err /' <&4 &
+sed 's/^/out /' <&3
+wait
+END
+  chmod +x "$FILE_DIR/logger"
+  for kind in binary binary-v2; do
+    run_box -d --log-uri "$kind://$FILE_DIR/logger?file=$FILE_DIR/$kind.log&mode=loud" $IMAGE box sh -c 'echo one; echo two >&2'
+    eventually has_status box STOPPED
+    run_ctr task delete box
+    run_ctr container delete box
+    grep -q "^id box arguments file $FILE_DIR/$kind.log mode loud" "$FILE_DIR/$kind.log"
+    grep -q '^alone$' "$FILE_DIR/$kind.log"
+    grep -q '^out one$' "$FILE_DIR/$kind.log"
+    grep -q '^err two$' "$FILE_DIR/$kind.log"
+  done
+  run run_box -d --log-uri "binary-v2://$FILE_DIR/logger?file=$FILE_DIR/silent.log&mode=silent" $IMAGE box true
+  [ "$status" -ne 0 ]
+  [[ $output == *"the logger ended without being ready"* ]]
+  run_ctr container delete box
+  nothing_left
+}
+
+@test "containers of a group share a shim" {
+  run_box -d --annotation io.containerd.runc.v2.group=pod $IMAGE one sleep 1000
+  run_box -d --annotation io.containerd.runc.v2.group=pod $IMAGE two sh -c 'sleep 1000'
+  [ "$(cat "$(bundle_of one)/address")" = "$(cat "$(bundle_of two)/address")" ]
+  [ "$(pgrep -fc -- "-namespace ${FILE_DIR##*/} ")" = 1 ]
+  remove_box one
+  has_status two RUNNING
+  [ "$(run_ctr task exec --exec-id e1 two echo still)" = still ]
+  remove_box two
+  nothing_left
+}
+
+@test "limits are changed while it runs" {
+  run_box -d --memory-limit 67108864 $IMAGE box sleep 1000
+  grep -q '"root"' "$(bundle_of box)/options.json" || [ "$(cat "$(bundle_of box)/options.json")" = '{}' ]
+  [ -e "$(bundle_of box)/runtime" ]
+  # ctr has no command for it: the call itself.
+  "$OCIRUN_TEST_BIN/shimctl" "$(cat "$(bundle_of box)/address")" update box '{"memory":{"limit":33554432}}'
+  if on_cgroup_v2; then
+    [ "$(cat "/sys/fs/cgroup/${FILE_DIR##*/}/box/memory.max")" = 33554432 ]
+  else
+    [ "$(cat "/sys/fs/cgroup/memory/${FILE_DIR##*/}/box/memory.limit_in_bytes")" = 33554432 ]
+  fi
+}
+
+@test "-info and -v tell what it is" {
+  [[ $("$OCISHIM" -v) == *Version* ]]
+  "$OCISHIM" -info </dev/null >"$FILE_DIR/out"
+  grep -aq io.containerd.ocirun.v2 "$FILE_DIR/out"
+  grep -aq features/Features "$FILE_DIR/out"
+  grep -aq ociVersionMin "$FILE_DIR/out"
+}
