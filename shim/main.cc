@@ -76,7 +76,7 @@ StatusOr<int> Serve(const Flags& flags, char** argv) {
   TaskService service(
       loop.get(), &publisher,
       {.name_space = flags.name_space,
-       .address = std::string(kUnixScheme) + socket_path,
+       .socket = socket_path,
        .debug = flags.debug,
        // Who starts a shim for this container from now on gets a new one.
        .retire =

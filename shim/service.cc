@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "containerd/events.pb.h"
@@ -70,6 +71,11 @@ bool IsPlainId(const std::string& id) {
 std::string ChooseRuntime(const RuncOptions& options) {
   return options.binary_name().empty() && linux_::RunsProtected() ? kBuiltIn
                                                                   : RuntimeProgram(options);
+}
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
 // The answer of Wait, and the times and status of others.
@@ -171,8 +177,10 @@ Status TaskService::OpenStreams(const ContainerPtr& container, const ProcessPtr&
   if (!options.output.path.empty() || process->stdout_uri.empty()) {
     ASSIGN_OR_RETURN(options.stderr_path, ParseFifoUri(process->stderr_uri));
   }
-  options.console_socket = fmt::format("{}/{}console.sock", container->bundle,
-                                       process->id.empty() ? "" : process->id + "-");
+  // Not in the bundle, whose path may be longer than other runtimes can connect to.
+  if (process->terminal)
+    process->console_socket = fmt::format("{}/{}", ParentOf(options_.socket), RandomHex(8));
+  options.console_socket = process->console_socket;
   options.io_uid = container->options.io_uid();
   options.io_gid = container->options.io_gid();
   options.logger_environment = {"CONTAINER_ID=" + container->id,
@@ -196,7 +204,8 @@ StatusOr<TaskService::ContainerPtr> TaskService::NewContainer(
   ASSIGN_OR_RETURN(container->options, UnpackOptions(request.options()));
   const RuncOptions& options = container->options;
   // A client that was told of a shim says so to containerd, and we hear of it, too.
-  if (!options.task_api_address().empty() && options.task_api_address() != options_.address)
+  if (!options.task_api_address().empty() &&
+      options.task_api_address() != "unix://" + options_.socket)
     return Unsupported("options: task_api_address {:?} is not this shim's",
                        options.task_api_address());
   container->id = request.id();
@@ -247,8 +256,7 @@ void TaskService::RunCreate(const ContainerPtr& container, const task::CreateTas
                                    container->bundle + "/init.pid"};
   if (container->options.no_pivot_root()) args.emplace_back("--no-pivot");
   if (container->options.no_new_keyring()) args.emplace_back("--no-new-keyring");
-  if (init->terminal)
-    args.insert(args.end(), {"--console-socket", container->bundle + "/console.sock"});
+  if (init->terminal) args.insert(args.end(), {"--console-socket", init->console_socket});
   args.push_back(container->id);
   container->runtime->Run(std::move(args), std::move(init->child_ends),
                           [this, container, request, reply](const Status& ran) {
@@ -353,7 +361,7 @@ std::vector<std::string> TaskService::StartArgs(const Container& container) cons
     args.insert(args.end(), {"--parent-path", container.parent_checkpoint});
   if (options.no_pivot_root()) args.emplace_back("--no-pivot");
   if (container.processes.at("")->terminal)
-    args.insert(args.end(), {"--console-socket", container.bundle + "/console.sock"});
+    args.insert(args.end(), {"--console-socket", container.processes.at("")->console_socket});
   args.push_back(container.id);
   return args;
 }
@@ -446,7 +454,7 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
   if (!written.ok()) return ExecFailed(process, written, reply);
   std::vector<std::string> args = {"exec",     "--process",  prefix + "-process.json",
                                    "--detach", "--pid-file", prefix + ".pid"};
-  if (process->terminal) args.insert(args.end(), {"--console-socket", prefix + "-console.sock"});
+  if (process->terminal) args.insert(args.end(), {"--console-socket", process->console_socket});
   args.push_back(container->id);
   container->runtime->Run(std::move(args), std::move(process->child_ends),
                           [this, container, process, prefix, reply](const Status& status) {

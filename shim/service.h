@@ -35,8 +35,8 @@ class TaskService {
  public:
   struct Options {
     std::string name_space;
-    std::string address;  // of the shim itself
-    bool debug = false;   // reports every call
+    std::string socket;  // of the shim itself; others may be made beside it
+    bool debug = false;  // reports every call
     // Shutdown is granted: called before it is answered, so that no new client finds us.
     std::function<void()> retire;
     // Called once, when the shim has no more to do.
@@ -59,7 +59,8 @@ class TaskService {
     UnixNanos exited_at = 0;
     bool terminal = false, exited = false;
     std::string stdin_uri, stdout_uri, stderr_uri;
-    std::string process_json;  // of an exec
+    std::string process_json;    // of an exec
+    std::string console_socket;  // with a terminal
     std::unique_ptr<Streams> streams;
     Streams::ChildEnds child_ends;  // until it starts
     std::vector<Reply> waiters;

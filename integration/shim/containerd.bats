@@ -295,6 +295,17 @@ END
   fi
 }
 
+@test "a checkpoint that criu refuses: why, and the container runs on" {
+  command -v criu >/dev/null || skip "criu is not installed"
+  ! criu check >/dev/null 2>&1 || skip "criu works on this machine"
+  run_box -d $IMAGE box sleep 1000
+  run run_ctr container checkpoint --task box checkpoint:1
+  [ "$status" -ne 0 ]
+  [[ $output == *"criu failed: "*"path= $(bundle_of box)/criu-dump.log"* ]]
+  [ -s "$(bundle_of box)/criu-dump.log" ]
+  has_status box RUNNING
+}
+
 @test "-info and -v tell what it is" {
   [[ $("$OCISHIM" -v) == *Version* ]]
   "$OCISHIM" -info </dev/null >"$FILE_DIR/out"
