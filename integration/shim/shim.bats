@@ -438,7 +438,7 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
 @test "a terminal from another runtime, though the bundle's path is too long for a socket" {
   mv "$BUNDLE" "$FILE_DIR/$(printf 'x%.0s' $(seq 100))"
   BUNDLE=$FILE_DIR/$(printf 'x%.0s' $(seq 100))
-  OCIRUN=$(command -v runc) TTY=true start_shim 'tty'
+  RUNTIME=$(command -v runc) TTY=true start_shim 'tty'
   call start box
   [ "$(call wait box)" = 0 ]
   grep -q /dev/pts/ "$BUNDLE/log"
