@@ -2,52 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # ocishim as the shim of a stock containerd: what a user of `ctr` sees, and what containerd's own
 # shim for runc does beside it.
-load ../lib/common
+load ../lib/containerd
 
-RUNTIME=io.containerd.ocirun.v2
-IMAGE=busybox:test
+IMAGE=docker.io/library/busybox:latest
 
 setup_file() {
   make_file_dir
-  # containerd finds a shim by its name in PATH.
-  mkdir "$FILE_DIR/path"
-  ln -s "$OCISHIM" "$FILE_DIR/path/containerd-shim-ocirun-v2"
-  cat >"$FILE_DIR/config.toml" <<END
-version = 2
-root = "$FILE_DIR/root"
-state = "$FILE_DIR/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "$FILE_DIR/containerd.sock"
-END
-  start_containerd
-  "$REPO/contrib/images/make-busybox" "$FILE_DIR/rootfs"
-  "$REPO/contrib/images/make-layout" "$FILE_DIR/layout" "$FILE_DIR/rootfs" \
-    '{"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["sh"]}'
-  tar -C "$FILE_DIR/layout" -cf "$FILE_DIR/image.tar" .
-  run_ctr image import --index-name busybox:test "$FILE_DIR/image.tar"
+  containerd_setup "${FILE_DIR##*/}" 'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]'
+  import_image docker.io/library/busybox '["sh"]'
 }
+teardown_file() { containerd_teardown; }
 
-teardown_file() {
-  stop_containerd
-  # The parents of the containers' cgroups.
-  find /sys/fs/cgroup -maxdepth 2 -type d -name "${FILE_DIR##*/}" -exec rmdir {} +
-  rm -rf "$FILE_DIR"
-}
-
-start_containerd() {
-  PATH="$FILE_DIR/path:$PATH" containerd -c "$FILE_DIR/config.toml" >>"$FILE_DIR/containerd.log" 2>&1 3>&- &
-  echo $! >"$FILE_DIR/containerd.pid"
-  eventually run_ctr version >/dev/null 2>&1
-}
-stop_containerd() { end_process "$FILE_DIR/containerd.pid"; }
-
-# Its namespace is this run's own: it names the cgroups.
-run_ctr() { timeout 60 ctr -a "$FILE_DIR/containerd.sock" -n "${FILE_DIR##*/}" "$@" 3>&-; }
 run_box() { run_ctr run --runtime "$RUNTIME" "$@"; }
 status_of() { run_ctr task ls | awk -v id="$1" '$1 == id { print $3 }'; }
 has_status() { [ "$(status_of "$1")" = "$2" ]; }
-bundle_of() { echo "$FILE_DIR/state/io.containerd.runtime.v2.task/${FILE_DIR##*/}/$1"; }
 
 # shim_pid ID: the process that listens at the shim's socket.
 shim_pid() { cat "$(bundle_of "$1")/shim.pid"; }
@@ -74,14 +42,6 @@ teardown() {
   grep -q err "$FILE_DIR/err"
   [ -z "$(run_ctr container ls -q)" ]
   nothing_left
-}
-
-# No mount, no state of the runtime, no socket of a shim.
-nothing_left() {
-  ! grep -F "$FILE_DIR/state" /proc/self/mounts || return 1
-  [ -z "$(ls "/run/containerd/ocirun/${FILE_DIR##*/}" 2>/dev/null)" ] || return 1
-  no_shim() { [ -z "$(pgrep -f -- "-namespace ${FILE_DIR##*/} ")" ]; }
-  eventually no_shim
 }
 
 @test "a hundred thousand lines arrive, whoever is faster" {
@@ -274,7 +234,7 @@ END
   run_box -d --annotation io.containerd.runc.v2.group=pod $IMAGE one sleep 1000
   run_box -d --annotation io.containerd.runc.v2.group=pod $IMAGE two sh -c 'sleep 1000'
   [ "$(cat "$(bundle_of one)/address")" = "$(cat "$(bundle_of two)/address")" ]
-  [ "$(pgrep -fc -- "-namespace ${FILE_DIR##*/} ")" = 1 ]
+  [ "$(shims | wc -l)" = 1 ]
   remove_box one
   has_status two RUNNING
   [ "$(run_ctr task exec --exec-id e1 two echo still)" = still ]
