@@ -37,6 +37,7 @@ containerd_teardown() {
   stop_containerd
   # The parents of the containers' cgroups.
   find /sys/fs/cgroup -maxdepth 2 -type d -name "$(cat "$FILE_DIR/namespace")" -exec rmdir {} + || true
+  [ ! -e "/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")" ] || rmdir "/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")"
   rm -rf "$FILE_DIR"
 }
 
