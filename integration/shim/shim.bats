@@ -430,6 +430,8 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   [ "$(call wait box)" = 9 ]
   # What is left when the shim is killed goes by the same options.
   kill -KILL "$(cat "$BUNDLE/shim.pid")"
+  gone() { ! kill -0 "$(cat "$BUNDLE/shim.pid")" 2>/dev/null; }
+  eventually gone
   (cd "$BUNDLE" && "$OCISHIM" -namespace test -address /none -id box delete) >"$BUNDLE/answer"
   [ ! -e "$FILE_DIR/state/test/box" ]
   [ ! -e "${ADDRESS#unix://}" ]

@@ -16,6 +16,7 @@
 //        stdout/stderr;
 //                                                          drop: it is not waited for
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -198,8 +199,11 @@ Status Attach(const std::string& path, bool drop) {
       std::string frame(8, '\0');
       for (int i = 0; n > 0 && i < 4; ++i) frame[4 + i] = static_cast<char>(n >> (24 - 8 * i));
       if (n > 0) frame.append(buffer.data(), static_cast<size_t>(n));
-      input = n > 0;
-      RETURN_IF_ERROR(sys::WriteAll(socket, frame));
+      // A process that ended before we had told it of the end of its input is no error, and its
+      // output is still to be read.
+      const Status sent = sys::WriteAll(socket, frame);
+      if (!sent.ok() && ErrnoOf(sent) != EPIPE) return sent;
+      input = n > 0 && sent.ok();
     }
     if (fds[0].revents == 0) continue;
     const ssize_t n = ::read(socket.get(), buffer.data(), buffer.size());
@@ -228,6 +232,7 @@ Status Run(const Args& args) {
 }  // namespace ocirun
 
 int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
   const ocirun::Status status = ocirun::Run({argv + 1, argv + argc});
   if (status.ok()) return 0;
   fmt::print(stderr, "{} {}\n", static_cast<int>(status.code()), ocirun::MessageOf(status));
