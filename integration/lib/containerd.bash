@@ -37,7 +37,10 @@ containerd_teardown() {
   stop_containerd
   # The parents of the containers' cgroups.
   find /sys/fs/cgroup -maxdepth 2 -type d -name "$(cat "$FILE_DIR/namespace")" -exec rmdir {} + || true
-  [ ! -e "/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")" ] || rmdir "/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")"
+  # The runtime's folder of the namespace, which holds its locks.
+  local state
+  state=/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")
+  [ ! -e "$state" ] || { rm -rf "$state/.locks" && rmdir "$state"; }
   rm -rf "$FILE_DIR"
 }
 
