@@ -46,14 +46,16 @@ load ../lib/daemon
   "$OCICTL" rm -f k1 k2
 }
 
-@test "kill -9 of the daemon amid a run: the next one starts clean" {
-  "$OCICTL" run --rm --name amid busybox sleep 1000 &
+@test "kill -9 of the daemon amid a run: the next one knows it, and starts clean without" {
+  "$OCICTL" run --rm --name amid busybox sleep 1000 3>&- &
   client=$!
-  sleep 0.3
+  eventually "$OCICTL" inspect -f '{{.State.Pid}}' amid
   kill_ocid
-  wait "$client" || true
   start_ocid
-  "$OCICTL" rm -f amid || true
+  "$OCICTL" rm -f amid
+  code=0
+  wait "$client" || code=$?
+  [ "$code" -eq 137 ]
   [ "$("$OCICTL" run --rm --name amid busybox echo again)" = again ]
 }
 
@@ -67,8 +69,8 @@ records() { "$OCICTL" ps -aq --no-trunc | sort; }
     "$OCICTL" run -d busybox true >/dev/null 2>&1 3>&- &
     sleep "$after"
     kill_ocid
+    start_ocid  # which the clients ask what became of their containers
     wait %1 %2 || true
-    start_ocid
   done
   mkdir -p "$FILE_DIR/root/containers/$(printf 'a%.0s' {1..64})" "$FILE_DIR/root/overlay/containers/$(printf 'b%.0s' {1..64})/upper"
   gone=$("$OCICTL" create --rm busybox true)
