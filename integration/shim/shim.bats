@@ -319,7 +319,7 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   reader=$!
   "$SHIMCTL" attach "$BUNDLE/attach.sock" drop </dev/null >"$BUNDLE/slow" 2>"$BUNDLE/why" 3>&- &
   client=$!
-  "$SHIMCTL" attach "$BUNDLE/attach.sock" drop </dev/null >"$BUNDLE/quick" 3>&- &
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >"$BUNDLE/quick" 3>&- &
   quick=$!
   sleep 0.3
   call start box

@@ -65,6 +65,19 @@ StatusOr<LogPart> OpenNumber(const std::string& path, int number) {
   return ErrnoOf(part.status()) == ENOENT ? OpenPart(name + ".gz", true) : std::move(part);
 }
 
+// A file was opened by two of its names while they moved up, or is gone: packed, and seen a second
+// time as that, or too old. Among files that are open an inode tells which is which; what a packed
+// one says of its former self may be another's since.
+StatusOr<bool> HaveMoved(const std::vector<LogPart>& parts) {
+  ino_t newer = 0;
+  for (const LogPart& part : parts) {
+    ASSIGN_OR_RETURN(const struct stat st, sys::Stat(part.file));
+    if (st.st_nlink == 0 || st.st_ino == newer) return true;
+    newer = st.st_ino;
+  }
+  return false;
+}
+
 // Newest first, as far as the part with the inode; Unavailable when somebody has rotated them
 // meanwhile.
 StatusOr<std::vector<LogPart>> TryToOpen(const std::string& path, uint64_t known) {
@@ -90,7 +103,8 @@ StatusOr<std::vector<LogPart>> TryToOpen(const std::string& path, uint64_t known
   if (!is_there) return parts.empty() ? StatusOr<std::vector<LogPart>>(std::move(parts)) : moved;
   const auto now = sys::StatPath(path);
   if (!now.ok() || now->st_ino != inode) return moved;
-  return parts;
+  ASSIGN_OR_RETURN(const bool have_moved, HaveMoved(parts));
+  return have_moved ? moved : StatusOr<std::vector<LogPart>>(std::move(parts));
 }
 
 }  // namespace
