@@ -36,7 +36,7 @@ teardown() {
 @test "run: output on both streams, input to its end, the status" {
   # ctr tells the end of its input to a task that it knows already.
   code=0
-  (printf 'one\ntwo\n'; sleep 1) | run_box --rm $IMAGE crate sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
+  (printf 'one\ntwo\n'; sleep 1) | run_box --rm $IMAGE guest sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
   [ "$code" = 7 ]
   [ "$(tr -d ' ' <"$FILE_DIR/out")" = 2 ]
   grep -q err "$FILE_DIR/err"
@@ -45,52 +45,52 @@ teardown() {
 }
 
 @test "a hundred thousand lines arrive, whoever is faster" {
-  run_box --rm $IMAGE crate sh -c 'i=0; while [ $i -lt 100000 ]; do echo "line $i"; i=$((i+1)); done' >"$FILE_DIR/out"
+  run_box --rm $IMAGE guest sh -c 'i=0; while [ $i -lt 100000 ]; do echo "line $i"; i=$((i+1)); done' >"$FILE_DIR/out"
   [ "$(wc -l <"$FILE_DIR/out")" = 100000 ]
   [ "$(tail -1 "$FILE_DIR/out")" = "line 99999" ]
 }
 
 @test "exec: its output and status; a terminal, and its size" {
-  run_box -d $IMAGE crate sleep 1000
-  run run_ctr task exec --exec-id e1 crate sh -c 'echo hi; exit 3'
+  run_box -d $IMAGE guest sleep 1000
+  run run_ctr task exec --exec-id e1 guest sh -c 'echo hi; exit 3'
   [ "$status" = 3 ]
   [ "$output" = hi ]
-  run run_ctr task exec --exec-id e2 crate nosuch
+  run run_ctr task exec --exec-id e2 guest nosuch
   [ "$status" -ne 0 ]
   [[ $output == *'executable file not found'* ]]
-  script -qec "stty rows 33 cols 77; timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task exec -t --exec-id e3 crate sh -c 'sleep 0.5; tty; stty size'" /dev/null </dev/null >"$FILE_DIR/out" 3>&-
+  script -qec "stty rows 33 cols 77; timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task exec -t --exec-id e3 guest sh -c 'sleep 0.5; tty; stty size'" /dev/null </dev/null >"$FILE_DIR/out" 3>&-
   grep -q /dev/pts/ "$FILE_DIR/out"
   grep -q '33 77' "$FILE_DIR/out"
 }
 
 @test "a terminal for the container itself, and attach to it" {
-  script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} run --runtime $RUNTIME -d -t $IMAGE crate sh" /dev/null </dev/null 3>&-
+  script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} run --runtime $RUNTIME -d -t $IMAGE guest sh" /dev/null </dev/null 3>&-
   (sleep 1; echo 'echo $((6*7))'; sleep 1; echo exit) |
-    script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task attach crate" /dev/null >"$FILE_DIR/out" 3>&-
+    script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task attach guest" /dev/null >"$FILE_DIR/out" 3>&-
   grep -q 42 "$FILE_DIR/out"
 }
 
 @test "pause, resume, pids, metrics, and the status after a kill" {
-  run_box -d $IMAGE crate sleep 1000
-  run_ctr task pause crate
-  has_status crate PAUSED
-  run_ctr task resume crate
-  has_status crate RUNNING
-  run_ctr task exec -d --exec-id e1 crate sleep 1000
-  run_ctr task ps crate >"$FILE_DIR/out"
+  run_box -d $IMAGE guest sleep 1000
+  run_ctr task pause guest
+  has_status guest PAUSED
+  run_ctr task resume guest
+  has_status guest RUNNING
+  run_ctr task exec -d --exec-id e1 guest sleep 1000
+  run_ctr task ps guest >"$FILE_DIR/out"
   [ "$(tail -n +2 "$FILE_DIR/out" | wc -l)" = 2 ]
   grep -q e1 "$FILE_DIR/out"
-  run_ctr task metrics --format json crate >"$FILE_DIR/out"
+  run_ctr task metrics --format json guest >"$FILE_DIR/out"
   if on_cgroup_v2; then
     jq -e '.pids.current >= 2 and .memory.usage > 0 and .cpu.usage_usec > 0' "$FILE_DIR/out"
   else
     jq -e '.pids.current >= 2 and .memory.usage.usage > 0 and .cpu.usage.total > 0' "$FILE_DIR/out"
   fi
-  run_ctr task kill -s KILL crate
-  eventually has_status crate STOPPED
-  run run_ctr task kill -s KILL crate
+  run_ctr task kill -s KILL guest
+  eventually has_status guest STOPPED
+  run run_ctr task kill -s KILL guest
   [[ $output == *"not found"* ]]
-  run run_ctr task delete crate
+  run run_ctr task delete guest
   [[ $output == *"non-zero exit code 137"* ]]
 }
 
@@ -110,16 +110,16 @@ end_events() {
 events_of() {
   local kind=$1
   watch_events
-  run_ctr run --runtime "$kind" -d $IMAGE crate sleep 1000
-  run_ctr task exec --exec-id e1 crate true
-  run_ctr task pause crate
-  run_ctr task resume crate
-  run_ctr task kill -s TERM crate
-  run_ctr task kill -s KILL crate
-  eventually has_status crate STOPPED
-  run_ctr task delete crate || true
-  run_ctr container delete crate
-  run_ctr run --runtime "$kind" --rm $IMAGE crate true
+  run_ctr run --runtime "$kind" -d $IMAGE guest sleep 1000
+  run_ctr task exec --exec-id e1 guest true
+  run_ctr task pause guest
+  run_ctr task resume guest
+  run_ctr task kill -s TERM guest
+  run_ctr task kill -s KILL guest
+  eventually has_status guest STOPPED
+  run_ctr task delete guest || true
+  run_ctr container delete guest
+  run_ctr run --runtime "$kind" --rm $IMAGE guest true
   end_events
   grep -o ' /tasks/.*' "$FILE_DIR/events" | jq -R -r 'capture("^ (?<topic>[^ ]+) (?<event>.*)$") | .topic + " " + (.event | fromjson | [.id, .exec_id, .exit_status, (.pid != null), (.rootfs | type)] | tostring)'
 }
@@ -133,58 +133,58 @@ events_of() {
 
 @test "a process that ends at once has started before" {
   watch_events
-  for i in $(seq 5); do run_box --rm $IMAGE "crate$i" true; done
+  for i in $(seq 5); do run_box --rm $IMAGE "guest$i" true; done
   end_events
   for i in $(seq 5); do
-    [ "$(grep "\"crate$i\"" "$FILE_DIR/events" | grep -o '/tasks/[a-z]*' | tr '\n' ' ')" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ]
+    [ "$(grep "\"guest$i\"" "$FILE_DIR/events" | grep -o '/tasks/[a-z]*' | tr '\n' ' ')" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ]
   done
 }
 
 @test "memory that runs out is told" {
   watch_events
   code=0
-  run_box --rm --memory-limit 16777216 $IMAGE crate sh -c 'x=a; while :; do x=$x$x; done' || code=$?
+  run_box --rm --memory-limit 16777216 $IMAGE guest sh -c 'x=a; while :; do x=$x$x; done' || code=$?
   end_events
   [ "$code" = 137 ]
   grep -q /tasks/oom "$FILE_DIR/events"
 }
 
 @test "containerd may be away: the container goes on, and its end is told later" {
-  run_box -d --log-uri "file://$FILE_DIR/logs/crate.log" $IMAGE crate sh -c 'while [ ! -e /end ]; do sleep 0.1; echo tick; done; exit 5'
-  pid=$(run_ctr task ls | awk '$1 == "crate" { print $2 }')
+  run_box -d --log-uri "file://$FILE_DIR/logs/guest.log" $IMAGE guest sh -c 'while [ ! -e /end ]; do sleep 0.1; echo tick; done; exit 5'
+  pid=$(run_ctr task ls | awk '$1 == "guest" { print $2 }')
   stop_containerd
-  before=$(wc -l <"$FILE_DIR/logs/crate.log")
+  before=$(wc -l <"$FILE_DIR/logs/guest.log")
   sleep 1
-  [ "$(wc -l <"$FILE_DIR/logs/crate.log")" -gt "$before" ]
+  [ "$(wc -l <"$FILE_DIR/logs/guest.log")" -gt "$before" ]
   start_containerd
-  has_status crate RUNNING
-  [ "$(run_ctr task ls | awk '$1 == "crate" { print $2 }')" = "$pid" ]
-  run_ctr task exec --exec-id e1 crate touch /end
-  eventually has_status crate STOPPED
-  run run_ctr task delete crate
+  has_status guest RUNNING
+  [ "$(run_ctr task ls | awk '$1 == "guest" { print $2 }')" = "$pid" ]
+  run_ctr task exec --exec-id e1 guest touch /end
+  eventually has_status guest STOPPED
+  run run_ctr task delete guest
   [[ $output == *"non-zero exit code 5"* ]]
 }
 
 @test "it ends while containerd is away" {
-  run_box -d $IMAGE crate sh -c 'sleep 2; exit 6'
+  run_box -d $IMAGE guest sh -c 'sleep 2; exit 6'
   stop_containerd
   sleep 3
   start_containerd
-  has_status crate STOPPED
-  run run_ctr task delete crate
+  has_status guest STOPPED
+  run run_ctr task delete guest
   [[ $output == *"non-zero exit code 6"* ]]
 }
 
 @test "a shim that is killed leaves nothing" {
-  run_box -d $IMAGE crate sleep 1000
-  pid=$(run_ctr task ls | awk '$1 == "crate" { print $2 }')
-  socket=$(cat "$(bundle_of crate)/address")
-  kill -KILL "$(shim_pid crate)"
+  run_box -d $IMAGE guest sleep 1000
+  pid=$(run_ctr task ls | awk '$1 == "guest" { print $2 }')
+  socket=$(cat "$(bundle_of guest)/address")
+  kill -KILL "$(shim_pid guest)"
   gone() { ! kill -0 "$pid" 2>/dev/null; }
   eventually gone
-  no_task() { [ -z "$(status_of crate)" ] || has_status crate STOPPED; }
+  no_task() { [ -z "$(status_of guest)" ] || has_status guest STOPPED; }
   eventually no_task
-  no_bundle() { [ ! -e "$(bundle_of crate)" ]; }
+  no_bundle() { [ ! -e "$(bundle_of guest)" ]; }
   eventually no_bundle
   [ ! -e "${socket#unix://}" ]
   nothing_left
@@ -214,19 +214,19 @@ wait
 END
   chmod +x "$FILE_DIR/logger"
   for kind in binary binary-v2; do
-    run_box -d --log-uri "$kind://$FILE_DIR/logger?file=$FILE_DIR/$kind.log&mode=loud" $IMAGE crate sh -c 'echo one; echo two >&2'
-    eventually has_status crate STOPPED
-    run_ctr task delete crate
-    run_ctr container delete crate
-    grep -q "^id crate arguments file $FILE_DIR/$kind.log mode loud" "$FILE_DIR/$kind.log"
+    run_box -d --log-uri "$kind://$FILE_DIR/logger?file=$FILE_DIR/$kind.log&mode=loud" $IMAGE guest sh -c 'echo one; echo two >&2'
+    eventually has_status guest STOPPED
+    run_ctr task delete guest
+    run_ctr container delete guest
+    grep -q "^id guest arguments file $FILE_DIR/$kind.log mode loud" "$FILE_DIR/$kind.log"
     grep -q '^alone$' "$FILE_DIR/$kind.log"
     grep -q '^out one$' "$FILE_DIR/$kind.log"
     grep -q '^err two$' "$FILE_DIR/$kind.log"
   done
-  run run_box -d --log-uri "binary-v2://$FILE_DIR/logger?file=$FILE_DIR/silent.log&mode=silent" $IMAGE crate true
+  run run_box -d --log-uri "binary-v2://$FILE_DIR/logger?file=$FILE_DIR/silent.log&mode=silent" $IMAGE guest true
   [ "$status" -ne 0 ]
   [[ $output == *"the logger ended without being ready"* ]]
-  run_ctr container delete crate
+  run_ctr container delete guest
   nothing_left
 }
 
@@ -243,27 +243,27 @@ END
 }
 
 @test "limits are changed while it runs" {
-  run_box -d --memory-limit 67108864 $IMAGE crate sleep 1000
-  grep -q '"root"' "$(bundle_of crate)/options.json" || [ "$(cat "$(bundle_of crate)/options.json")" = '{}' ]
-  [ -e "$(bundle_of crate)/runtime" ]
+  run_box -d --memory-limit 67108864 $IMAGE guest sleep 1000
+  grep -q '"root"' "$(bundle_of guest)/options.json" || [ "$(cat "$(bundle_of guest)/options.json")" = '{}' ]
+  [ -e "$(bundle_of guest)/runtime" ]
   # ctr has no command for it: the call itself.
-  "$OCIRUN_TEST_BIN/shimctl" "$(cat "$(bundle_of crate)/address")" update crate '{"memory":{"limit":33554432}}'
+  "$OCIRUN_TEST_BIN/shimctl" "$(cat "$(bundle_of guest)/address")" update guest '{"memory":{"limit":33554432}}'
   if on_cgroup_v2; then
-    [ "$(cat "/sys/fs/cgroup/${FILE_DIR##*/}/crate/memory.max")" = 33554432 ]
+    [ "$(cat "/sys/fs/cgroup/${FILE_DIR##*/}/guest/memory.max")" = 33554432 ]
   else
-    [ "$(cat "/sys/fs/cgroup/memory/${FILE_DIR##*/}/crate/memory.limit_in_bytes")" = 33554432 ]
+    [ "$(cat "/sys/fs/cgroup/memory/${FILE_DIR##*/}/guest/memory.limit_in_bytes")" = 33554432 ]
   fi
 }
 
 @test "a checkpoint that criu refuses: why, and the container runs on" {
   command -v criu >/dev/null || skip "criu is not installed"
   ! criu check >/dev/null 2>&1 || skip "criu works on this machine"
-  run_box -d $IMAGE crate sleep 1000
-  run run_ctr container checkpoint --task crate checkpoint:1
+  run_box -d $IMAGE guest sleep 1000
+  run run_ctr container checkpoint --task guest checkpoint:1
   [ "$status" -ne 0 ]
-  [[ $output == *"criu failed: "*"path= $(bundle_of crate)/criu-dump.log"* ]]
-  [ -s "$(bundle_of crate)/criu-dump.log" ]
-  has_status crate RUNNING
+  [[ $output == *"criu failed: "*"path= $(bundle_of guest)/criu-dump.log"* ]]
+  [ -s "$(bundle_of guest)/criu-dump.log" ]
+  has_status guest RUNNING
 }
 
 @test "-info and -v tell what it is" {

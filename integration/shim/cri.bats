@@ -10,7 +10,7 @@ setup_file() {
   # score. The namespace of the service is always this one.
   containerd_setup k8s.io "
 [plugins.\"io.containerd.grpc.v1.cri\"]
-  sandbox_image = \"docker.io/library/crate:latest\"
+  sandbox_image = \"docker.io/library/guest:latest\"
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins.\"io.containerd.grpc.v1.cri\".cni]
@@ -21,12 +21,12 @@ setup_file() {
     runtime_type = \"$RUNTIME\"
 [plugins.\"io.containerd.internal.v1.opt\"]
   path = \"$FILE_DIR/opt\""
-  import_image docker.io/library/crate '["sleep","100000"]'
+  import_image docker.io/library/guest '["sleep","100000"]'
 }
 teardown_file() { containerd_teardown; }
 
 @test "a pod: one shim, its log, exec, limits, statistics, its end" {
-  coproc "$REPO/integration/shim/cri-client" "$FILE_DIR/containerd.sock" ocirun docker.io/library/crate:latest "$FILE_DIR/logs" 2>"$FILE_DIR/err" 3>&-
+  coproc "$REPO/integration/shim/cri-client" "$FILE_DIR/containerd.sock" ocirun docker.io/library/guest:latest "$FILE_DIR/logs" 2>"$FILE_DIR/err" 3>&-
   client=$COPROC_PID to=${COPROC[1]}
   exec 4<&"${COPROC[0]}"
   while read -r -t 60 line <&4; do
