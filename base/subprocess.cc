@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +10,7 @@
 
 #include "base/open_fds.h"
 #include "base/process_handle.h"
+#include "base/spawn.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 
@@ -27,33 +27,9 @@ StatusOr<Pipe> NewPipe() {
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-std::vector<char*> Pointers(const std::vector<std::string>& words) {
-  std::vector<char*> out;
-  for (const std::string& word : words) out.push_back(const_cast<char*>(word.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
 // What the child gets on its three standard descriptors.
 struct Streams {
   int fds[3];
-};
-
-class SpawnSetup {
- public:
-  SpawnSetup() {
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawnattr_init(&attributes);
-  }
-  ~SpawnSetup() {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
 };
 
 StatusOr<pid_t> PosixSpawn(const Command& command, const Streams& streams, char** argv,
@@ -64,18 +40,8 @@ StatusOr<pid_t> PosixSpawn(const Command& command, const Streams& streams, char*
   ::posix_spawn_file_actions_addclosefrom_np(&setup.actions, 3);
   if (!command.cwd.empty())
     ::posix_spawn_file_actions_addchdir_np(&setup.actions, command.cwd.c_str());
-  // The child starts with the signals of a fresh program, whatever ours are.
-  sigset_t none, all;
-  ::sigemptyset(&none);
-  ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&setup.attributes, &none);
-  ::posix_spawnattr_setsigdefault(&setup.attributes, &all);
-  ::posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = 0;
-  const int result =
-      ::posix_spawn(&pid, command.path.c_str(), &setup.actions, &setup.attributes, argv, envp);
-  if (result != 0) return SysError(result, "exec", command.path);
-  return pid;
+  setup.ResetSignals();
+  return setup.Spawn(command.path, argv, envp);
 }
 
 // In the child of ForkAndExec(): as PosixSpawn() sets it up. Returns only when it fails.

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "base/spawn.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
@@ -91,46 +91,34 @@ StatusOr<pid_t> SpawnServer(const Flags& flags, const UniqueFd& listener) {
   ASSIGN_OR_RETURN(std::string self, linux_::SelfPath());
   // Without the right to make such a mount there is no built-in runtime.
   const auto program = linux_::ReadOnlySelf();
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawnattr_init(&attributes);
-  Undo release([&] {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  });
+  SpawnSetup setup;
   // The caller waits for the end of our stdout and stderr, so the server must not have them.
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, 0, 1);
+  ::posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDWR, 0);
+  ::posix_spawn_file_actions_adddup2(&setup.actions, 0, 1);
   // Not waiting: of a fifo, for a reader that has gone, then or when there is something to say.
   // With both ends, so that there always is one.
-  ::posix_spawn_file_actions_addopen(&actions, 2, LogName(),
+  ::posix_spawn_file_actions_addopen(&setup.actions, 2, LogName(),
                                      O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK, 0600);
-  ::posix_spawn_file_actions_adddup2(&actions, listener.get(), kListenerFd);
+  ::posix_spawn_file_actions_adddup2(&setup.actions, listener.get(), kListenerFd);
   // Whatever else the caller has open would stay so as long as the container runs: a pipe that
   // somebody reads to its end, a file on a disk that is to be unmounted.
   constexpr int kProgramFd = kListenerFd + 1;
-  if (program.ok()) ::posix_spawn_file_actions_adddup2(&actions, program->get(), kProgramFd);
-  ::posix_spawn_file_actions_addclosefrom_np(&actions, program.ok() ? kProgramFd + 1 : kProgramFd);
+  if (program.ok()) ::posix_spawn_file_actions_adddup2(&setup.actions, program->get(), kProgramFd);
+  ::posix_spawn_file_actions_addclosefrom_np(&setup.actions,
+                                             program.ok() ? kProgramFd + 1 : kProgramFd);
   // It stays open: to close it would dissolve the mount, for which the kernel waits.
   if (program.ok()) {
-    ::posix_spawn_file_actions_adddup2(&actions, kProgramFd, linux_::kHeldSelf);
-    ::posix_spawn_file_actions_addclose(&actions, kProgramFd);
+    ::posix_spawn_file_actions_adddup2(&setup.actions, kProgramFd, linux_::kHeldSelf);
+    ::posix_spawn_file_actions_addclose(&setup.actions, kProgramFd);
   }
   // A session of its own: a signal for the manager's group is not for the shim.
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  ::posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETSID);
   std::vector<std::string> words = {self,     "-namespace", flags.name_space, "-id",
                                     flags.id, "-address",   flags.address};
   if (flags.debug) words.emplace_back("-debug");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  pid_t pid = 0;
   const std::string path =
       program.ok() ? fmt::format("/proc/self/fd/{}", linux_::kHeldSelf) : "/proc/self/exe";
-  const int result = ::posix_spawn(&pid, path.c_str(), &actions, &attributes, argv.data(), environ);
-  if (result != 0) return SysError(result, "exec", "ocishim");
-  return pid;
+  return setup.Spawn(path, Pointers(words).data(), environ);
 }
 
 // Processes of one core scheduling group share a core with nobody else

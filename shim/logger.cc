@@ -3,10 +3,10 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/spawn.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 
@@ -39,13 +39,6 @@ StatusOr<Pipe> NewPipe() {
   return pipe;
 }
 
-std::vector<char*> Pointers(const std::vector<std::string>& words) {
-  std::vector<char*> out;
-  for (const std::string& word : words) out.push_back(const_cast<char*>(word.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
 }  // namespace
 
 StatusOr<std::unique_ptr<Logger>> Logger::Start(Loop* loop, const LoggerUri& uri,
@@ -66,31 +59,19 @@ StatusOr<std::unique_ptr<Logger>> Logger::Start(Loop* loop, const LoggerUri& uri
 
 Status Logger::Spawn(const LoggerUri& uri, const std::vector<std::string>& environment,
                      const UniqueFd& out, const UniqueFd& err, const UniqueFd& ready) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawnattr_init(&attributes);
-  Undo release([&] {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  });
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, 0, 1);
-  ::posix_spawn_file_actions_adddup2(&actions, 0, 2);
+  SpawnSetup setup;
+  ::posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDWR, 0);
+  ::posix_spawn_file_actions_adddup2(&setup.actions, 0, 1);
+  ::posix_spawn_file_actions_adddup2(&setup.actions, 0, 2);
   const UniqueFd* fds[] = {&out, &err, &ready};
   for (int i = 0; i < 3; ++i)
-    ::posix_spawn_file_actions_adddup2(&actions, fds[i]->get(), kFirstFd + i);
-  sigset_t none, all;
-  ::sigemptyset(&none);
-  ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    ::posix_spawn_file_actions_adddup2(&setup.actions, fds[i]->get(), kFirstFd + i);
+  setup.ResetSignals();
   std::vector<std::string> words = {uri.program};
   words.insert(words.end(), uri.args.begin(), uri.args.end());
-  const int result = ::posix_spawn(&program_->pid, uri.program.c_str(), &actions, &attributes,
-                                   Pointers(words).data(), Pointers(environment).data());
-  if (result != 0) return SysError(result, "exec logger", uri.program);
+  auto pid = setup.Spawn(uri.program, Pointers(words).data(), Pointers(environment).data());
+  if (!pid.ok()) return Annotate(pid.status(), "logger");
+  program_->pid = *pid;
   loop_->OnChild(program_->pid, [program = program_](int) {
     program->gone = true;
     if (program->on_gone) program->on_gone();
