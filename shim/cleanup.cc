@@ -8,39 +8,28 @@
 #include <charconv>
 
 #include "base/file.h"
-#include "base/subprocess.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
 #include "base/time.h"
 #include "containerd/task.pb.h"
-#include "ocirun/linux/exec_lookup.h"
 #include "shim/bootstrap.h"
 #include "shim/options.h"
 #include "shim/rootfs.h"
+#include "shim/runtime.h"
 
 namespace ocirun::shim {
 namespace {
 
 constexpr auto kRuntimeTimeout = std::chrono::seconds(30);
 
-std::vector<std::string> OwnEnvironment() {
-  std::vector<std::string> words;
-  for (char** word = environ; *word != nullptr; ++word) words.emplace_back(*word);
-  return words;
-}
-
 Status DeleteFromRuntime(const Flags& flags, const std::string& bundle) {
   ASSIGN_OR_RETURN(const RuncOptions options, LoadOptions(bundle));
-  const std::vector<std::string> environment = OwnEnvironment();
-  ASSIGN_OR_RETURN(const std::string program,
-                   linux_::FindExecutable(RuntimeProgram(options), environment));
-  ASSIGN_OR_RETURN(const CommandResult result,
-                   RunCommand({.path = program,
-                               .args = {program, "--root", RuntimeRoot(options, flags.name_space),
-                                        "delete", "--force", flags.id},
-                               .env = environment,
-                               .timeout = kRuntimeTimeout}));
+  ASSIGN_OR_RETURN(
+      const CommandResult result,
+      RunRuntime(options.binary_name(),
+                 {"--root", RuntimeRoot(options, flags.name_space), "delete", "--force", flags.id},
+                 kRuntimeTimeout));
   // Runtimes disagree on whether nothing to do is an error.
   if (sys::ExitCodeOf(result.wait_status) == 0 ||
       result.error_output.find("does not exist") != std::string::npos)

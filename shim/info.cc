@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/info.h"
 
-#include <unistd.h>
+#include <chrono>
 
-#include "base/subprocess.h"
 #include "base/sys/process.h"
 #include "base/version.h"
 #include "containerd/types.pb.h"
-#include "ocirun/linux/exec_lookup.h"
 #include "shim/bootstrap.h"
 #include "shim/options.h"
+#include "shim/runtime.h"
 
 namespace ocirun::shim {
 namespace {
@@ -19,17 +18,10 @@ constexpr char kFeaturesType[] =
 
 // JSON, as `features` of runtimes prints it.
 StatusOr<std::string> Features(const RuncOptions& options) {
-  std::vector<std::string> environment;
-  for (char** word = environ; *word != nullptr; ++word) environment.emplace_back(*word);
-  ASSIGN_OR_RETURN(const std::string program,
-                   linux_::FindExecutable(RuntimeProgram(options), environment));
-  ASSIGN_OR_RETURN(const CommandResult result, RunCommand({.path = program,
-                                                           .args = {program, "features"},
-                                                           .env = environment,
-                                                           .timeout = std::chrono::seconds(10),
-                                                           .max_output = 1u << 20}));
+  ASSIGN_OR_RETURN(const CommandResult result,
+                   RunRuntime(options.binary_name(), {"features"}, std::chrono::seconds(10)));
   if (sys::ExitCodeOf(result.wait_status) != 0)
-    return Internal("{} features{}", program, OutputAfterColon(result));
+    return Internal("features of the runtime{}", OutputAfterColon(result));
   return result.output;
 }
 

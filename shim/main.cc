@@ -6,6 +6,7 @@
 // delete  removes what is left of the container, when its shim has gone
 // (none)  is the server: descriptor 3 is the listening socket, the bundle the working folder
 //
+// By the name `ocirun` it is the runtime that is built in, for `delete` and `-info`.
 // containerd finds it as containerd-shim-ocirun-v2, a link to this program.
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -17,6 +18,7 @@
 #include "base/sys/process.h"
 #include "base/sys/socket.h"
 #include "base/version.h"
+#include "ocirun/cli/program.h"
 #include "ocirun/linux/self_exe.h"
 #include "shim/bootstrap.h"
 #include "shim/cleanup.h"
@@ -24,6 +26,7 @@
 #include "shim/info.h"
 #include "shim/loop.h"
 #include "shim/publisher.h"
+#include "shim/runtime.h"
 #include "shim/server.h"
 #include "shim/service.h"
 
@@ -117,6 +120,8 @@ StatusOr<int> Run(int argc, char** argv) {
 }  // namespace ocirun::shim
 
 int main(int argc, char** argv) {
+  if (argc > 0 && std::string_view(argv[0]) == ocirun::shim::kRuntimeName)
+    return ocirun::cli::RunCommandLine(argc, argv);
   const auto result = ocirun::shim::Run(argc, argv);
   if (result.ok()) return *result;
   ocirun::UniqueFd err(2);

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,9 +11,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/open_fds.h"
+#include "base/spawn.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
 #include "ocirun/cli/program.h"
+#include "ocirun/linux/exec_lookup.h"
 
 namespace ocirun::shim {
 namespace {
@@ -45,38 +46,14 @@ StatusCode CodeOf(const std::string& message) {
   return StatusCode::kUnknown;
 }
 
-std::vector<char*> Pointers(std::vector<std::string>* words) {
-  std::vector<char*> argv;
-  for (std::string& word : *words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  return argv;
-}
-
 // What 0, 1 and 2 of the runtime are to be.
 using StandardFds = std::array<int, 3>;
 
-StatusOr<pid_t> SpawnProgram(std::vector<std::string> words, const StandardFds& fds) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawnattr_init(&attributes);
-  Undo release([&] {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  });
-  for (int i = 0; i < 3; ++i) ::posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-  sigset_t none, all;
-  ::sigemptyset(&none);
-  ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const std::vector<char*> argv = Pointers(&words);
-  pid_t pid = 0;
-  const int result =
-      ::posix_spawnp(&pid, words[0].c_str(), &actions, &attributes, argv.data(), environ);
-  if (result != 0) return SysError(result, "exec", words[0]);
-  return pid;
+StatusOr<pid_t> SpawnProgram(const std::vector<std::string>& words, const StandardFds& fds) {
+  SpawnSetup setup;
+  for (int i = 0; i < 3; ++i) ::posix_spawn_file_actions_adddup2(&setup.actions, fds[i], i);
+  setup.ResetSignals();
+  return setup.SpawnFromPath(words[0], Pointers(words).data(), environ);
 }
 
 // In the child. Nothing of the shim is left to it but its memory: a connection that it held open,
@@ -90,8 +67,8 @@ StatusOr<pid_t> SpawnProgram(std::vector<std::string> words, const StandardFds& 
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::program_invocation_short_name = words[0].data();
-  const std::vector<char*> argv = Pointers(&words);
-  ::_exit(cli::RunCommandLine(static_cast<int>(words.size()), const_cast<char**>(argv.data())));
+  std::vector<char*> argv = Pointers(words);
+  ::_exit(cli::RunCommandLine(static_cast<int>(words.size()), argv.data()));
 }
 
 StatusOr<pid_t> ForkBuiltIn(std::vector<std::string> words, const StandardFds& fds) {
@@ -104,7 +81,7 @@ StatusOr<pid_t> ForkBuiltIn(std::vector<std::string> words, const StandardFds& f
 }  // namespace
 
 std::vector<std::string> Runtime::CommandLine(const std::vector<std::string>& args) const {
-  std::vector<std::string> words = {binary_ == kBuiltIn ? "ocirun" : binary_,
+  std::vector<std::string> words = {binary_ == kBuiltIn ? kRuntimeName : binary_,
                                     "--root",
                                     root_,
                                     "--log",
@@ -138,6 +115,18 @@ void Runtime::Run(std::vector<std::string> args, Streams::ChildEnds ends, Done d
   loop_->OnChild(*pid, [this, args = std::move(args), done = std::move(done)](int wait_status) {
     done(Failure(args, wait_status));
   });
+}
+
+StatusOr<CommandResult> RunRuntime(const std::string& binary, std::vector<std::string> args,
+                                   std::chrono::milliseconds timeout) {
+  Command command{.path = "/proc/self/exe", .timeout = timeout, .max_output = 1u << 20};
+  for (char** word = environ; *word != nullptr; ++word) command.env.emplace_back(*word);
+  if (binary != kBuiltIn) {
+    ASSIGN_OR_RETURN(command.path, linux_::FindExecutable(binary, command.env));
+  }
+  args.insert(args.begin(), binary == kBuiltIn ? kRuntimeName : command.path);
+  command.args = std::move(args);
+  return RunCommand(command);
 }
 
 }  // namespace ocirun::shim

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "base/subprocess.h"
 #include "shim/loop.h"
 #include "shim/streams.h"
 
@@ -52,5 +54,12 @@ class Runtime {
   std::string binary_, root_, log_;
   Cgroups cgroups_;
 };
+
+// What this program is called when it is to be the runtime that is built in, and nothing else.
+inline constexpr char kRuntimeName[] = "ocirun";
+
+// Runs a runtime to its end, for who has no loop: `binary` as above, `args` without its name.
+StatusOr<CommandResult> RunRuntime(const std::string& binary, std::vector<std::string> args,
+                                   std::chrono::milliseconds timeout);
 
 }  // namespace ocirun::shim

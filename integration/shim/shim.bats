@@ -415,6 +415,20 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   call delete box
 }
 
+@test "delete and -info need no program of the runtime beside the shim" {
+  mkdir "$BUNDLE/alone" && cp "$OCISHIM" "$BUNDLE/alone/"
+  start_shim 'sleep 1000'
+  call start box
+  kill -9 "$(cat "$BUNDLE/shim.pid")"
+  (cd "$BUNDLE" && PATH=/nonexistent alone/ocishim -namespace test -id box delete </dev/null >deleted)
+  [ -s "$BUNDLE/deleted" ]
+  [ -z "$(ls "$FILE_DIR/state/test")" ]
+  gone() { ! kill -0 "$(cat "$BUNDLE/pid")" 2>/dev/null; }
+  eventually gone  # whoever reaps it now
+  PATH=/nonexistent "$BUNDLE/alone/ocishim" -info </dev/null >"$BUNDLE/info"
+  grep -qa ociVersionMin "$BUNDLE/info"
+}
+
 @test "nothing that the caller has open stays open as long as the container runs" {
   exec 9>"$BUNDLE/held"
   start_shim 'sleep 1000'
