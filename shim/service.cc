@@ -258,15 +258,24 @@ void TaskService::RunCreate(const ContainerPtr& container, const task::CreateTas
   if (container->options.no_new_keyring()) args.emplace_back("--no-new-keyring");
   if (init->terminal) args.insert(args.end(), {"--console-socket", init->console_socket});
   args.push_back(container->id);
-  container->runtime->Run(std::move(args), std::move(init->child_ends),
-                          [this, container, request, reply](const Status& ran) {
-                            Status status = ran.ok()
-                                                ? InitIsThere(container)
-                                                : Error(ran.code(), "OCI runtime create failed: {}",
-                                                        ran.message());
-                            if (!status.ok()) return CreateFailed(container, status, reply);
-                            Created(container, request, reply);
-                          });
+  container->runtime->Run(
+      std::move(args), std::move(init->child_ends),
+      [this, container, request, reply](const Status& ran) {
+        if (!ran.ok())
+          return CreateFailed(
+              container, Error(ran.code(), "OCI runtime create failed: {}", ran.message()), reply);
+        const Status status = InitIsThere(container);
+        if (!status.ok()) return UndoCreate(container, status, reply);
+        Created(container, request, reply);
+      });
+}
+
+// The runtime has made what we can't take over.
+void TaskService::UndoCreate(const ContainerPtr& container, const Status& status,
+                             const Reply& reply) {
+  container->runtime->Run(
+      {"delete", "--force", container->id}, {},
+      [this, container, status, reply](const Status&) { CreateFailed(container, status, reply); });
 }
 
 // Nothing is left of what failed.

@@ -120,6 +120,7 @@ class TaskService {
   void Created(const ContainerPtr& container,
                const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
   // By value: the streams, which may hold the status, end here.
+  void UndoCreate(const ContainerPtr& container, const Status& status, const Reply& reply);
   void CreateFailed(const ContainerPtr& container, Status status, const Reply& reply);
   Status InitIsThere(const ContainerPtr& container);
   void WatchOom(const ContainerPtr& container);

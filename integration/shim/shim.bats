@@ -74,6 +74,20 @@ call() { "$SHIMCTL" "$ADDRESS" "$@"; }
   call delete box
 }
 
+@test "a container that was made and can't be taken over is not left" {
+  cat >"$BUNDLE/forgetful" <<END
+#!/bin/sh
+# A runtime that does not say which process it has made.
+"$OCIRUN" "\$@" && case "\$*" in *" create "*) : >"$BUNDLE/init.pid" ;; esac
+END
+  chmod +x "$BUNDLE/forgetful"
+  RUNTIME=$BUNDLE/forgetful
+  run start_shim 'sleep 1000'
+  [ "$status" -ne 0 ]
+  [[ $output == *"unreadable pid file"* ]]
+  [ -z "$(ls "$FILE_DIR/state/test")" ]
+}
+
 @test "kill: 128 and the signal; a gone process is not found" {
   start_shim 'sleep 1000'
   call start box
