@@ -183,11 +183,15 @@ END
   done
   # A command that can't be executed leaves a container that has stopped, as with runc.
   rm "$FILE_DIR/poststop.json"
-  edit_config . '.hooks |= with_entries(select(.key == "poststop")) | .process.args = ["/dev/null"]'
-  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&- || true
+  printf '#!/nosuch\n' >rootfs/bin/broken && chmod +x rootfs/bin/broken
+  edit_config . '.hooks |= with_entries(select(.key == "poststop")) | .process.args = ["broken"]'
+  "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
   run "${R[@]}" start box
   [ "$status" -eq 1 ]
-  if [ -e "$FILE_DIR/state/box" ]; then [ ! -e "$FILE_DIR/poststop.json" ]; fi
+  [ "$("${R[@]}" state box | jq -r .status)" = stopped ]
+  [ ! -e "$FILE_DIR/poststop.json" ]
+  "${R[@]}" delete box
+  [ -e "$FILE_DIR/poststop.json" ]
 }
 
 @test "a poststop hook that fails is a warning, and the next one runs" {

@@ -117,7 +117,7 @@ events_of() {
   run_ctr task kill -s TERM guest
   run_ctr task kill -s KILL guest
   eventually has_status guest STOPPED
-  run_ctr task delete guest || true
+  run_ctr task delete guest
   run_ctr container delete guest
   run_ctr run --runtime "$kind" --rm $IMAGE guest true
   end_events
