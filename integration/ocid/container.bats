@@ -49,7 +49,8 @@ load ../lib/daemon
 @test "kill -9 of the daemon amid a run: the next one knows it, and starts clean without" {
   "$OCICTL" run --rm --name amid busybox sleep 1000 3>&- &
   client=$!
-  eventually "$OCICTL" inspect -f '{{.State.Pid}}' amid
+  runs() { [ "$("$OCICTL" inspect -f '{{.State.Running}}' amid)" = true ]; }
+  eventually runs
   kill_ocid
   start_ocid
   "$OCICTL" rm -f amid
