@@ -75,6 +75,3 @@ mount_over() {
 dev_of() {
   edit_config . '.mounts |= (map(select(.destination | startswith("/dev") | not)) + [{destination: "/dev", type: "bind", source: $dir, options: ["bind"]}])' --arg dir "$1"
 }
-
-# with_terminal COMMAND...: runs it on a terminal of its own.
-with_terminal() { run timeout 60 script -qec "$(printf '%q ' "$@")" /dev/null; }

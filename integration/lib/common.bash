@@ -49,6 +49,10 @@ free_port() {
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# on_terminal COMMAND...: runs it on a terminal of its own. The limit is outside of it: a shell between the
+# terminal and `timeout` would leave the command in the background, where it may not set the terminal.
+on_terminal() { timeout --foreground 60 script -qec "$(printf '%q ' "$@")" /dev/null; }
+
 # start_registry [YAML]: a real registry on loopback with its data below $FILE_DIR; sets REGISTRY.
 # The argument is appended to its configuration (auth: for one).
 start_registry() {

@@ -131,7 +131,7 @@ load ../lib/attacks
 
 @test "CVE-2025-52565: the console is a terminal of the container's own devpts" {
   edit_config . '.process.terminal = true | .process.args = ["sh", "-c", "stat -c %t /dev/console; tty"]'
-  with_terminal "${R[@]}" run box
+  run on_terminal "${R[@]}" run box
   [[ $output == *88*/dev/pts/0* ]]
   # Whatever the image makes of the multiplexer's name: no start, and the host's pty is untouched.
   for ptmx in link file fifo host-node; do
@@ -146,13 +146,13 @@ load ../lib/attacks
     esac
     dev_of "$FILE_DIR/dev"
     edit_config . '.process.args = ["touch", "/ran"]'
-    with_terminal "${R[@]}" run box
+    run on_terminal "${R[@]}" run box
     refused
   done
   # With a devpts of its own and a console that is a link.
   rm "$FILE_DIR/dev/pts/"*
   edit_config . '.mounts += [{destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance", "ptmxmode=0666"]}]'
-  with_terminal "${R[@]}" run box
+  run on_terminal "${R[@]}" run box
   refused
 }
 
@@ -162,7 +162,7 @@ load ../lib/attacks
   for readonly in false true; do
     ln -sfn "$OUT/made" rootfs/dev/console
     edit_config . '.root.readonly = $readonly' --argjson readonly $readonly
-    with_terminal "${R[@]}" run box
+    run on_terminal "${R[@]}" run box
     [ -z "$(ls -A "$OUT")" ]
   done
 }

@@ -203,7 +203,7 @@ refused() {
 @test "a terminal and devices of the host without the mount calls of 5.2" {
   edit_config . '.process.terminal = true | .process.args = ["sh", "-c", "stat -c %t /dev/console; tty; stat -c %t:%T /dev/null"]'
   # shellcheck disable=SC2086
-  run script -qec "$(printf '%q ' "$OCIRUN_TEST_BIN/deny" ${MOUNT_CALLS// /=38 }=38 mount_setattr=38 -- "${R[@]}" run box)" /dev/null
+  run on_terminal "$OCIRUN_TEST_BIN/deny" ${MOUNT_CALLS// /=38 }=38 mount_setattr=38 -- "${R[@]}" run box
   [[ $output == *88*/dev/pts/0*1:3* ]]
   edit_config . '.process.terminal = false | .process.args = ["sh", "-c", "for d in null zero full random urandom tty; do stat -c %t:%T /dev/$d; done; echo x >/dev/null && echo written"]'
   # shellcheck disable=SC2086

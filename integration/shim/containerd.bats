@@ -58,15 +58,17 @@ teardown() {
   run run_ctr task exec --exec-id e2 guest nosuch
   [ "$status" -ne 0 ]
   [[ $output == *'executable file not found'* ]]
-  script -qec "stty rows 33 cols 77; timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task exec -t --exec-id e3 guest sh -c 'sleep 0.5; tty; stty size'" /dev/null </dev/null >"$FILE_DIR/out" 3>&-
+  # shellcheck disable=SC2046
+  on_terminal sh -c 'stty rows 33 cols 77; exec "$@"' - $(ctr_command) task exec -t --exec-id e3 guest sh -c 'sleep 0.5; tty; stty size' </dev/null >"$FILE_DIR/out" 3>&-
   grep -q /dev/pts/ "$FILE_DIR/out"
   grep -q '33 77' "$FILE_DIR/out"
 }
 
 @test "a terminal for the container itself, and attach to it" {
-  script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} run --runtime $RUNTIME -d -t $IMAGE guest sh" /dev/null </dev/null 3>&-
+  # shellcheck disable=SC2046
+  on_terminal $(ctr_command) run --runtime $RUNTIME -d -t $IMAGE guest sh </dev/null 3>&-
   (sleep 1; echo 'echo $((6*7))'; sleep 1; echo exit) |
-    script -qec "timeout 60 ctr -a $FILE_DIR/containerd.sock -n ${FILE_DIR##*/} task attach guest" /dev/null >"$FILE_DIR/out" 3>&-
+    on_terminal $(ctr_command) task attach guest >"$FILE_DIR/out" 3>&-
   grep -q 42 "$FILE_DIR/out"
 }
 
