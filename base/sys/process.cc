@@ -29,9 +29,7 @@ StatusOr<pid_t> OldClone(uint64_t flags) {
   return static_cast<pid_t>(pid);
 }
 
-}  // namespace
-
-StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup) {
+clone_args ArgumentsOf(uint64_t flags, const UniqueFd& cgroup) {
   clone_args args{};
   args.flags = flags;
   if (cgroup.valid()) {
@@ -39,6 +37,62 @@ StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup) {
     args.cgroup = static_cast<uint64_t>(cgroup.get());
   }
   args.exit_signal = ExitSignal(flags);
+  return args;
+}
+
+void RunAndExit(const void* child) {
+  (*static_cast<const std::function<void()>*>(child))();
+  ::_exit(0);
+}
+
+#if defined(__x86_64__)
+// A child with a stack of its own can't return from a C function, whose return address is on the
+// other: it goes on here, with `run` and `argument` in registers that the call keeps. Returns the
+// process id, or the negative errno.
+long CloneOnStack(const clone_args* args, void (*run)(const void*), const void* argument) {
+  long result = SYS_clone3;
+  register auto kept_run __asm__("r12") = run;
+  register auto kept_argument __asm__("r13") = argument;
+  __asm__ volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"  // the outermost frame (System V ABI, 3.4.1)
+      "mov %%r13, %%rdi\n\t"
+      "call *%%r12\n\t"
+      "hlt\n"
+      "1:"
+      : "+a"(result)
+      : "D"(args), "S"(sizeof *args), "r"(kept_run), "r"(kept_argument)
+      : "rcx", "r11", "memory");
+  return result;
+}
+#endif
+
+}  // namespace
+
+StatusOr<pid_t> Vfork(uint64_t flags, const std::function<void()>& child, const UniqueFd& cgroup) {
+  flags |= CLONE_VFORK;
+#if defined(__x86_64__)
+  if ((flags & CLONE_VM) != 0) {
+    // In the caller's frame, which stays for as long as it is used; what is not touched costs
+    // nothing.
+    alignas(16) char stack[128 * 1024];
+    clone_args args = ArgumentsOf(flags, cgroup);
+    args.stack = reinterpret_cast<uint64_t>(stack);
+    args.stack_size = sizeof stack;
+    const long pid = CloneOnStack(&args, RunAndExit, &child);
+    if (pid >= 0) return static_cast<pid_t>(pid);
+    if (!MayBeMissing(static_cast<int>(-pid))) return SysError(static_cast<int>(-pid), "clone3");
+  }
+#endif
+  auto pid = Clone(flags & ~static_cast<uint64_t>(CLONE_VM), cgroup);
+  if (pid.ok() && *pid == 0) RunAndExit(&child);
+  return pid;
+}
+
+StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup) {
+  clone_args args = ArgumentsOf(flags, cgroup);
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid >= 0) return static_cast<pid_t>(pid);
   if (MayBeMissing(errno) && !cgroup.valid()) return OldClone(flags);

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/status.h"
@@ -17,6 +18,14 @@ namespace ocirun::sys {
 // A valid `cgroup` is the folder of a cgroup v2 in which the child starts (CLONE_INTO_CGROUP); that
 // has no other way, and fails where clone3 is missing.
 StatusOr<pid_t> Clone(uint64_t flags, const UniqueFd& cgroup = UniqueFd());
+
+// As clone3(2) with CLONE_VFORK: the child runs `child` and ends with status 0, and until then the
+// caller stands still. With CLONE_VM in `flags` it does so in the caller's memory, which spares the
+// kernel a copy of it, if that can be done here: the caller must not count on either. Whatever else
+// the child has is its own, descriptors, folders, namespaces and the limits of a process.
+// Returns the child's id; it is still to be reaped.
+StatusOr<pid_t> Vfork(uint64_t flags, const std::function<void()>& child,
+                      const UniqueFd& cgroup = UniqueFd());
 
 StatusOr<UniqueFd> PidfdOpen(pid_t pid);
 Status PidfdSendSignal(const UniqueFd& pidfd, int signal);

@@ -2,6 +2,7 @@
 #include "ocirun/cgroup/entry.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -35,16 +36,31 @@ StatusOr<pid_t> CloneAndAttach(const Entry& entry, uint64_t flags) {
   return guard.Release();
 }
 
-}  // namespace
-
-StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags) {
-  if (!entry->folder.valid()) return sys::Clone(flags);
-  auto pid = sys::Clone(flags, entry->folder);
+// `clone` gets the folder, or an invalid descriptor.
+StatusOr<pid_t> Into(Entry* entry, uint64_t flags,
+                     const std::function<StatusOr<pid_t>(const UniqueFd& folder)>& clone) {
+  if (!entry->folder.valid()) return clone(UniqueFd());
+  auto pid = clone(entry->folder);
   if (pid.ok() || !CannotCloneInto(ErrnoOf(pid.status()))) return pid;
   if (entry->attach) return CloneAndAttach(*entry, flags);
   ASSIGN_OR_RETURN(UniqueFd procs, sys::OpenAt(entry->folder, "cgroup.procs", O_WRONLY));
   entry->files.push_back(std::move(procs));
-  return sys::Clone(flags);
+  return clone(UniqueFd());
+}
+
+}  // namespace
+
+StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags) {
+  return Into(entry, flags, [&](const UniqueFd& folder) { return sys::Clone(flags, folder); });
+}
+
+StatusOr<pid_t> VforkInto(Entry* entry, uint64_t flags, const std::function<void()>& child) {
+  // A caller that stands still can't have its child attached.
+  auto pid = Into(entry, flags & ~static_cast<uint64_t>(CLONE_VM),
+                  [&](const UniqueFd& folder) { return sys::Vfork(flags, child, folder); });
+  if (!pid.ok() || *pid > 0) return pid;
+  child();
+  ::_exit(0);
 }
 
 Status Enter(const Entry& entry) {

@@ -31,6 +31,9 @@ struct Entry {
 // `entry->files`. Returns as sys::Clone().
 StatusOr<pid_t> CloneInto(Entry* entry, uint64_t flags);
 
+// sys::Vfork() in the same way.
+StatusOr<pid_t> VforkInto(Entry* entry, uint64_t flags, const std::function<void()>& child);
+
 // Moves the calling process, which must have one thread, through the files. In the child.
 Status Enter(const Entry& entry);
 

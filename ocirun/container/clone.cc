@@ -4,13 +4,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <utility>
 
 #include "base/sys/file.h"
 #include "base/sys/process.h"
-#include "base/sys/socket.h"
 #include "ocirun/init/sync.h"
 #include "ocirun/linux/time_namespace.h"
 
@@ -83,13 +84,67 @@ class ChildrensNamespaces {
   std::vector<JoinedNamespace> own_;
 };
 
-// In the helper: enters, clones its own sibling, and tells the runtime its number.
-Status CloneSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
-                    const UniqueFd& runtime, pid_t* pid) {
-  RETURN_IF_ERROR(enter(runtime));
-  ASSIGN_OR_RETURN(*pid, sys::Clone(flags | CLONE_PARENT));
-  if (*pid == 0) return OkStatus();
-  return sys::Send(runtime, {reinterpret_cast<const char*>(pid), sizeof *pid});
+// What the helper leaves, in memory that the runtime sees whether they share all of it or not.
+class Answer {
+ public:
+  static StatusOr<Answer> Make() {
+    void* memory =
+        ::mmap(nullptr, sizeof(Content), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return SysError(errno, "mmap");
+    return Answer(static_cast<Content*>(memory));
+  }
+  Answer(Answer&& other) noexcept : content_(std::exchange(other.content_, nullptr)) {}
+  Answer& operator=(Answer&&) = delete;
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+  ~Answer() {
+    if (content_ != nullptr) ::munmap(content_, sizeof *content_);
+  }
+
+  void Set(const StatusOr<pid_t>& pid) {
+    if (pid.ok())
+      content_->pid = *pid;
+    else
+      content_->failure_size =
+          init::FailurePacket(pid.status()).copy(content_->failure, sizeof content_->failure);
+  }
+  // Of a helper that has ended; without a word, if it was killed.
+  [[nodiscard]] StatusOr<pid_t> Get() const {
+    if (content_->pid > 0) return content_->pid;
+    return init::FailureOf({content_->failure, content_->failure_size});
+  }
+
+ private:
+  struct Content {
+    pid_t pid;
+    size_t failure_size;
+    char failure[4096 - 2 * sizeof(size_t)];
+  };
+  explicit Answer(Content* content) : content_(content) {}
+  Content* content_;
+};
+
+// Whether others may look at a process is a property of its memory: what a helper changes of it is
+// given back.
+class KeptDumpable {
+ public:
+  KeptDumpable() : was_(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)) {}
+  KeptDumpable(const KeptDumpable&) = delete;
+  KeptDumpable& operator=(const KeptDumpable&) = delete;
+  ~KeptDumpable() {
+    if (was_ == 1) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  }
+
+ private:
+  int was_;
+};
+
+// In the helper. Returns its child's number; the child does not come back.
+StatusOr<pid_t> CloneSibling(const SiblingOptions& options) {
+  RETURN_IF_ERROR(options.enter());
+  ASSIGN_OR_RETURN(const pid_t pid, sys::Clone(options.clone_flags | CLONE_PARENT));
+  if (pid == 0) options.run();
+  return pid;
 }
 
 }  // namespace
@@ -130,42 +185,36 @@ Status EnterNamespaces(const std::vector<const JoinedNamespace*>& namespaces) {
   return OkStatus();
 }
 
-StatusOr<pid_t> CloneAsSibling(const std::function<Status(const UniqueFd&)>& enter, uint64_t flags,
-                               cgroup::Entry* cgroups) {
-  ASSIGN_OR_RETURN(auto sockets, sys::SocketPair());
-  // It starts in the container's cgroup v2, for its child to inherit: inside, it has no right to
-  // it.
-  ASSIGN_OR_RETURN(const pid_t helper, cgroup::CloneInto(cgroups, 0));
-  if (helper == 0) {
-    sockets.first.Reset();
-    pid_t pid = -1;
-    const Status status = CloneSibling(enter, flags, sockets.second, &pid);
-    if (status.ok() && pid == 0) return 0;
-    if (!status.ok())
-      IgnoreError(init::SendFailure(sockets.second, status), "without an answer it fails as well");
-    ::_exit(0);
-  }
-  sys::ChildGuard guard(helper);
-  sockets.second.Reset();
-  ASSIGN_OR_RETURN(const std::string answer, sys::Receive(sockets.first, 4096));
-  pid_t pid = 0;
-  if (answer.size() != sizeof pid) return init::FailureOf(answer);
-  std::memcpy(&pid, answer.data(), sizeof pid);
-  return pid;
+StatusOr<pid_t> CloneAsSibling(const SiblingOptions& options, cgroup::Entry* cgroups) {
+  const KeptDumpable dumpable;
+  ASSIGN_OR_RETURN(Answer answer, Answer::Make());
+  const uint64_t flags = options.enters_time_namespace ? 0 : CLONE_VM;
+  ASSIGN_OR_RETURN(const pid_t helper,
+                   cgroup::VforkInto(cgroups, flags, [&] { answer.Set(CloneSibling(options)); }));
+  RETURN_IF_ERROR(sys::WaitPid(helper).status());
+  return answer.Get();
 }
 
 StatusOr<pid_t> CloneInit(const oci::Linux& config, const std::vector<JoinedNamespace>& joined,
-                          cgroup::Entry* cgroups) {
+                          cgroup::Entry* cgroups, const std::function<void()>& run) {
   ChildrensNamespaces chosen;
   RETURN_IF_ERROR(chosen.Choose(config, joined));
-  std::vector<const JoinedNamespace*> at_clone;
-  for (const JoinedNamespace& ns : joined)
-    if (init::JoinedAtClone(ns.type, config)) at_clone.push_back(&ns);
-  auto pid = FindJoined(joined, NamespaceType::kUser) != nullptr
-                 ? CloneAsSibling([&](const UniqueFd&) { return EnterNamespaces(at_clone); },
-                                  CloneFlags(config), cgroups)
-                 : cgroup::CloneInto(cgroups, CloneFlags(config));
-  if (!pid.ok() || *pid > 0) RETURN_IF_ERROR(chosen.Restore());
+  StatusOr<pid_t> pid = pid_t{0};
+  if (FindJoined(joined, NamespaceType::kUser) != nullptr) {
+    std::vector<const JoinedNamespace*> at_clone;
+    for (const JoinedNamespace& ns : joined)
+      if (init::JoinedAtClone(ns.type, config)) at_clone.push_back(&ns);
+    pid = CloneAsSibling(
+        {.enter = [&] { return EnterNamespaces(at_clone); },
+         .run = run,
+         .clone_flags = CloneFlags(config),
+         .enters_time_namespace = FindJoined(joined, NamespaceType::kTime) != nullptr},
+        cgroups);
+  } else {
+    pid = cgroup::CloneInto(cgroups, CloneFlags(config));
+    if (pid.ok() && *pid == 0) run();
+  }
+  RETURN_IF_ERROR(chosen.Restore());
   return pid;
 }
 

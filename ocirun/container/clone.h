@@ -22,18 +22,31 @@ const UniqueFd* FindJoined(const std::vector<init::JoinedNamespace>& joined,
 // be entered from inside; what can't be entered from outside (by an ordinary user) is tried again.
 Status EnterNamespaces(const std::vector<const init::JoinedNamespace*>& namespaces);
 
-// New namespaces belong to the user namespace of who makes them, and the runtime can't enter one
-// and come back: a helper runs `enter`, and what it then clones with `flags` becomes the caller's
-// child (CLONE_PARENT). Returns 0 in that child. `enter` may close every descriptor but the one it
-// is given, over which the helper answers.
-StatusOr<pid_t> CloneAsSibling(const std::function<Status(const UniqueFd& answer)>& enter,
-                               uint64_t flags, cgroup::Entry* cgroups);
+// What makes a process in namespaces that the runtime can't enter and come back from: new ones
+// belong to the user namespace of who makes them.
+//
+//   runtime                    helper                      sibling
+//     |--- vfork ----------------->|  enter()                 |
+//     |    (stands still)          |--- clone, CLONE_PARENT ->|  run()
+//     |<-- end, with its number ---|                          |
+struct SiblingOptions {
+  // In the helper, which may share the runtime's memory: it changes nothing there, and what it
+  // closes it closes by number.
+  std::function<Status()> enter;
+  std::function<void()> run;  // in the sibling, and does not return
+  uint64_t clone_flags = 0;   // of the sibling
+  // The kernel lets nobody enter a time namespace who shares his memory.
+  bool enters_time_namespace = false;
+};
+// The sibling is the caller's child. `cgroups` are the helper's, for its child to inherit: inside,
+// it may have no right to them.
+StatusOr<pid_t> CloneAsSibling(const SiblingOptions& options, cgroup::Entry* cgroups);
 
 // Makes init, a child of the caller, in all new namespaces and the joined pid namespace; the caller
-// itself stays in its own. Returns 0 in init and its process id in the caller. Init still has to
-// enter those of the joined namespaces that init::JoinedAtClone() does not name, and the files of
-// `cgroups`.
+// itself stays in its own. Init runs `run`, which does not return; it still has to enter those of
+// the joined namespaces that init::JoinedAtClone() does not name, and the files of `cgroups`.
 StatusOr<pid_t> CloneInit(const oci::Linux& config,
-                          const std::vector<init::JoinedNamespace>& joined, cgroup::Entry* cgroups);
+                          const std::vector<init::JoinedNamespace>& joined, cgroup::Entry* cgroups,
+                          const std::function<void()>& run);
 
 }  // namespace ocirun::container

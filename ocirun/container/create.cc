@@ -257,12 +257,12 @@ StatusOr<UniqueFd> StartInit(const Store& store, init::InitContext* context, con
   // (init.cc).
   if (context->runtime_is_root && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
     return SysError(errno, "prctl PR_SET_DUMPABLE");
-  ASSIGN_OR_RETURN(const pid_t pid,
-                   CloneInit(spec.linux, context->joined, &context->cgroups_entry));
-  if (pid == 0) {
+  const auto run = [&] {
     sockets.first.Reset();
     init::RunInit(context);
-  }
+  };
+  ASSIGN_OR_RETURN(const pid_t pid,
+                   CloneInit(spec.linux, context->joined, &context->cgroups_entry, run));
   sys::ChildGuard guard(pid);
   context->parent.Reset();
   context->console.Reset();

@@ -6,6 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/file.h"
 #include "base/open_fds.h"
 #include "base/process_handle.h"
@@ -33,11 +36,11 @@ namespace {
 
 using oci::NamespaceType;
 
-// The CLONE_NEW* flags of the namespaces in which the container's init is and we are not: setns
-// refuses a user namespace that is ours already.
-StatusOr<int> OtherNamespaces(pid_t init) {
+// The CLONE_NEW* flags of those of `types` in which the container's init is and we are not.
+template <typename Types>
+StatusOr<int> OtherNamespaces(pid_t init, const Types& types) {
   int flags = 0;
-  for (const NamespaceType type : oci::kNamespaceTypes) {
+  for (const NamespaceType type : types) {
     const auto name = oci::NamespaceProcName(type);
     auto own = sys::ReadLink(fmt::format("/proc/self/ns/{}", name));
     auto theirs = sys::ReadLink(fmt::format("/proc/{}/ns/{}", init, name));
@@ -51,6 +54,23 @@ StatusOr<int> OtherNamespaces(pid_t init) {
   return flags;
 }
 
+// What is to be entered, with as few looks into /proc as can be: to enter a namespace in which one
+// is changes nothing. But a user namespace refuses it, a mount namespace takes the root with it,
+// and a time namespace can't be entered from shared memory.
+StatusOr<int> NamespacesToEnter(pid_t init) {
+  constexpr std::array kToLookAt = {NamespaceType::kUser, NamespaceType::kMount,
+                                    NamespaceType::kTime};
+  ASSIGN_OR_RETURN(int flags, OtherNamespaces(init, kToLookAt));
+  for (const NamespaceType type : oci::kNamespaceTypes)
+    if (std::find(kToLookAt.begin(), kToLookAt.end(), type) == kToLookAt.end())
+      flags |= static_cast<int>(oci::NamespaceFlag(type));
+  return flags;
+}
+
+bool HasFlag(int namespaces, NamespaceType type) {
+  return (namespaces & static_cast<int>(oci::NamespaceFlag(type))) != 0;
+}
+
 struct ExecContext {
   const oci::Process& process;
   const std::optional<linux_::SeccompFilter>& seccomp;
@@ -58,7 +78,7 @@ struct ExecContext {
   const oci::Linux& config;
   ProcessHandle init;
   UniqueFd proc;                   // linux_::OpenProc()
-  int namespaces = 0;              // to be entered
+  int namespaces = 0;              // NamespacesToEnter()
   bool in_user_namespace = false;  // of the container's own
   int preserve_fds = 0;
   cgroup::Entry cgroups;
@@ -74,10 +94,10 @@ Status SetOwnOomScoreAdj(const ExecContext& c) {
 }
 
 // One after the other, on a kernel that can't enter all at once.
-Status EnterThroughProc(const ExecContext& c) {
+Status EnterThroughProc(const ExecContext& c, int namespaces) {
   std::vector<init::JoinedNamespace> opened;
   for (const NamespaceType type : oci::kNamespaceTypes) {
-    if ((c.namespaces & static_cast<int>(oci::NamespaceFlag(type))) == 0) continue;
+    if (!HasFlag(namespaces, type)) continue;
     ASSIGN_OR_RETURN(UniqueFd ns, sys::Open(fmt::format("/proc/{}/ns/{}", c.record.init_pid,
                                                         oci::NamespaceProcName(type)),
                                             O_RDONLY));
@@ -90,45 +110,51 @@ Status EnterThroughProc(const ExecContext& c) {
   return EnterNamespaces(all);
 }
 
-// All at once is the way that needs no name of the container's. EINVAL: the kernel takes no pidfd
-// there (before 5.8).
+// All at once is the way that needs no name of the container's. A refusal may mean one that is ours
+// as well, which this caller may not enter or this kernel does not have: then only the others.
+// EINVAL: the kernel takes no pidfd there (before 5.8).
 Status EnterInitsNamespaces(const ExecContext& c) {
+  if (c.init.pidfd().valid() && sys::SetNs(c.init.pidfd(), c.namespaces).ok()) return OkStatus();
+  ASSIGN_OR_RETURN(const int others, OtherNamespaces(c.record.init_pid, oci::kNamespaceTypes));
+  if (others == 0) return OkStatus();
   if (c.init.pidfd().valid()) {
-    const Status entered = sys::SetNs(c.init.pidfd(), c.namespaces);
+    const Status entered = sys::SetNs(c.init.pidfd(), others);
     if (ErrnoOf(entered) != EINVAL) return entered;
   }
-  return EnterThroughProc(c);
+  return EnterThroughProc(c, others);
+}
+
+// The descriptors that the helper still has when it enters. In a user namespace its processes have
+// no right to look at this one, whatever they may do there; and a procfs for the labels can't be
+// made inside.
+std::vector<int> KeptInContainer(const ExecContext& c) {
+  std::vector<int> keep = {LogFd(), c.init.pidfd().get(), c.proc.get(), c.parent.get(),
+                           c.console.get()};
+  for (int fd = 0; fd < 3 + c.preserve_fds; ++fd) keep.push_back(fd);
+  return keep;
 }
 
 // In the helper, which nobody in the container can see: all of the host that it holds is let go
 // before it enters, so that the process which it then clones into the container's pid namespace has
 // the container's root from its first moment and no descriptor of the host's (CVE-2016-9962).
-Status EnterContainer(ExecContext* c, const UniqueFd& answer) {
-  std::vector<int> keep = {LogFd(),         c->init.pidfd().get(), c->proc.get(),
-                           c->parent.get(), c->console.get(),      answer.get()};
-  for (int fd = 0; fd < 3 + c->preserve_fds; ++fd) keep.push_back(fd);
-  for (const UniqueFd& file : c->cgroups.files) keep.push_back(file.get());
-  c->runtime.Reset();
-  c->cgroups.folder.Reset();
-  RETURN_IF_ERROR(CloseAllBut(std::move(keep)));
+Status EnterContainer(const ExecContext& c) {
   // In runc's words, as init's.
   Debug("nsexec container setup: entering the container");
   // Before it is not dumpable: the files of such a process belong to the host's root.
-  RETURN_IF_ERROR(SetOwnOomScoreAdj(*c));
-  const oci::CpuAffinity affinity = c->process.exec_cpu_affinity.value_or(oci::CpuAffinity());
+  RETURN_IF_ERROR(SetOwnOomScoreAdj(c));
+  const oci::CpuAffinity affinity = c.process.exec_cpu_affinity.value_or(oci::CpuAffinity());
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
   Debug("nsexec: affinity: {}", linux_::CpuAffinityText());
-  RETURN_IF_ERROR(Annotate(cgroup::Enter(c->cgroups), "exec: error adding pid to cgroups"));
-  c->cgroups = {};
+  RETURN_IF_ERROR(Annotate(cgroup::Enter(c.cgroups), "exec: error adding pid to cgroups"));
   if (affinity.final.empty())
     IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
   RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
+  RETURN_IF_ERROR(CloseAllBut(KeptInContainer(c)));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
-  if (c->namespaces != 0) RETURN_IF_ERROR(EnterInitsNamespaces(*c));
-  c->init.Close();
-  // In a user namespace its processes have no right to look at this one, whatever they may do
-  // there; and a procfs for the labels can't be made inside.
-  if (!c->in_user_namespace) c->proc.Reset();
+  RETURN_IF_ERROR(EnterInitsNamespaces(c));
+  // The runtime keeps them: this is a helper of CloneAsSibling().
+  if (c.init.pidfd().valid()) ::close(c.init.pidfd().get());
+  if (!c.in_user_namespace) ::close(c.proc.get());
   return OkStatus();
 }
 
@@ -147,7 +173,6 @@ Status SetUpSession(ExecContext* c) {
 // Like init's recipe, in namespaces that exist.
 Status RunInContainer(ExecContext* c) {
   Debug("child process in init()");
-  RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
   if (c->in_user_namespace && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
     return SysError(errno, "setresuid");
   // Where the kernel lets a change of user make a process dumpable again (fs.suid_dumpable).
@@ -180,10 +205,22 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   return OkStatus();
 }
 
+// The whole of what the process in the container does.
+[[noreturn]] void RunSibling(ExecContext* c) {
+  // The helper has closed it.
+  if (!c->in_user_namespace) (void)c->proc.Release();
+  IgnoreError(init::SendFailure(c->parent, RunInContainer(c)),
+              "a parent that is gone needs no reason");
+  ::_exit(255);
+}
+
 // Clones into the container's namespaces and cgroups.
 StatusOr<pid_t> CloneInto(ExecContext* context) {
-  const auto enter = [&](const UniqueFd& answer) { return EnterContainer(context, answer); };
-  return CloneAsSibling(enter, 0, &context->cgroups);
+  return CloneAsSibling(
+      {.enter = [context] { return EnterContainer(*context); },
+       .run = [context] { RunSibling(context); },
+       .enters_time_namespace = HasFlag(context->namespaces, NamespaceType::kTime)},
+      &context->cgroups);
 }
 
 Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Entry* out) {
@@ -222,8 +259,8 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
                       .init = std::move(*init),
                       .proc = std::move(proc),
                       .preserve_fds = options.preserve_fds};
-  ASSIGN_OR_RETURN(context.namespaces, OtherNamespaces(record.init_pid));
-  context.in_user_namespace = (context.namespaces & CLONE_NEWUSER) != 0;
+  ASSIGN_OR_RETURN(context.namespaces, NamespacesToEnter(record.init_pid));
+  context.in_user_namespace = HasFlag(context.namespaces, NamespaceType::kUser);
   RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
@@ -245,14 +282,8 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
     return Annotate(cloned.status(), "exec: error adding pid to cgroups");
   RETURN_IF_ERROR(cloned.status());
   const pid_t pid = *cloned;
-  if (pid == 0) {
-    IgnoreError(init::SendFailure(context.parent, RunInContainer(&context)),
-                "a parent that is gone needs no reason");
-    ::_exit(255);
-  }
   sys::ChildGuard guard(pid);
   context.parent.Reset();
-  RETURN_IF_ERROR(init::SendMessage(context.runtime, init::Message::kGo));
   linux_::ReleaseSelf();
   const auto to_agent = [&](UniqueFd listener) {
     return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kRunning, pid, listener);

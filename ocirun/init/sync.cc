@@ -28,10 +28,14 @@ Status SendMessage(const UniqueFd& socket, Message message) {
   return FailureOf(packet);
 }
 
-Status SendFailure(const UniqueFd& socket, const Status& failure) {
+std::string FailurePacket(const Status& failure) {
   std::string packet = static_cast<char>(Message::kFailed) + StatusText(failure);
   if (packet.size() > kMaxMessage) packet.resize(kMaxMessage);
-  return sys::Send(socket, packet);
+  return packet;
+}
+
+Status SendFailure(const UniqueFd& socket, const Status& failure) {
+  return sys::Send(socket, FailurePacket(failure));
 }
 
 Status Expect(const UniqueFd& socket, Message expected) {

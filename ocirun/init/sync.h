@@ -45,7 +45,8 @@ enum class Message : char {
 inline constexpr StatusCode kHookFailed = StatusCode::kAborted;
 
 Status SendMessage(const UniqueFd& socket, Message message);
-// Sends the error with its code, errno and text.
+// The packet that tells an error with its code, errno and text, and how it is sent.
+std::string FailurePacket(const Status& failure);
 Status SendFailure(const UniqueFd& socket, const Status& failure);
 
 // The Status in a packet of kFailed; Internal for any other packet.
