@@ -5,7 +5,8 @@
 //
 // usage: bench_entered PROGRAM COMMAND [ARG...] <ADDRESSES >ENTERED
 //
-// ADDRESSES are those of the functions, hexadecimal, one a line (nm(1)); ENTERED are some of them.
+// ADDRESSES are those of the functions, hexadecimal, one a line (nm(1)); ENTERED are some of them,
+// in the order in which they were.
 // The program must be linked to a fixed address. The command's own output goes to /dev/null.
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -69,8 +71,7 @@ class Tracer {
   }
 
   void Print() const {
-    for (const auto& [address, function] : functions_)
-      if (function.entered) std::printf("%lx\n", address);
+    for (const uint64_t address : entered_) std::printf("%lx\n", address);
   }
 
  private:
@@ -121,11 +122,13 @@ class Tracer {
       Fail("take a breakpoint away");
     ::close(memory);
     found->second.entered = true;
+    entered_.push_back(found->first);
     --ProgramCounter(registers);
     return ::ptrace(PTRACE_SETREGS, pid, nullptr, &registers) == 0;
   }
 
   std::map<uint64_t, Function> functions_;
+  std::vector<uint64_t> entered_;
   struct stat program_;
 };
 
