@@ -350,8 +350,8 @@ END_PYTHON
 
 @test "run.oci.pidfd_receiver gets a pidfd of init" {
   python3 - "$FILE_DIR/receiver.sock" 3>&- <<'END_PYTHON' &
-import signal, socket, sys
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+import os, signal, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + ".new"); s.listen(); os.rename(sys.argv[1] + ".new", sys.argv[1])
 _, fds, _, _ = socket.recv_fds(s.accept()[0], 64, 1)
 signal.pidfd_send_signal(fds[0], signal.SIGKILL)
 END_PYTHON

@@ -92,7 +92,7 @@ lacks() {
 }
 
 @test "a pidfd that is asked for is an error without them" {
-  python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); s.accept()' "$FILE_DIR/pidfd.sock" 3>&- &
+  python3 -c 'import os, socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + ".new"); s.listen(); os.rename(sys.argv[1] + ".new", sys.argv[1]); s.accept()' "$FILE_DIR/pidfd.sock" 3>&- &
   listener=$!
   eventually test -S "$FILE_DIR/pidfd.sock"
   run "$OCIRUN_TEST_BIN/deny" pidfd_open=38 -- "${R[@]}" run -d --pidfd-socket "$FILE_DIR/pidfd.sock" box

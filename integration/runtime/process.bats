@@ -102,8 +102,8 @@ END
 
 @test "a pidfd of the process comes over a socket" {
   python3 - "$FILE_DIR/pidfd.sock" 3>&- <<'END' &
-import socket, sys, signal
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+import os, socket, sys, signal
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + ".new"); s.listen(); os.rename(sys.argv[1] + ".new", sys.argv[1])
 c, _ = s.accept(); _, fds, _, _ = socket.recv_fds(c, 100, 1)
 signal.pidfd_send_signal(fds[0], signal.SIGKILL)
 END
