@@ -96,6 +96,11 @@ cgroup() {
   [ "$(xargs <<<"${lines[0]}")" = "0 100000 100" ]
   [ "${lines[1]}" -gt 1000000 ]
   [ "${lines[2]}" -ge 1 ]
+  run "${R[@]}" exec box sh -c 'cut -d. -f1 /proc/uptime; cat /proc/self/uid_map; [ $(readlink /proc/self/ns/time) = $(readlink /proc/1/ns/time) ] && echo same'
+  [ "$status" -eq 0 ]
+  [ "${lines[0]}" -gt 1000000 ]
+  [ "$(xargs <<<"${lines[1]}")" = "0 100000 100" ]
+  [ "${lines[2]}" = same ]
 }
 
 @test "an ordinary user: run, exec, list, delete, and limits refused by name" {
