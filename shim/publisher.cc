@@ -122,21 +122,19 @@ bool Publisher::Read() {
   if (n < 0) return errno == EAGAIN;
   if (n == 0) return false;
   decoder_.Append({buffer.data(), static_cast<size_t>(n)});
-  for (;;) {
-    const auto frame = decoder_.Next();
-    if (!frame.ok()) return false;
-    if (!frame->has_value()) return true;
-    if ((*frame)->type != static_cast<uint8_t>(ttrpc::FrameType::kResponse) ||
-        (*frame)->stream != stream_ || !in_flight_)
+  while (const auto frame = decoder_.Next()) {
+    if (frame->type != static_cast<uint8_t>(ttrpc::FrameType::kResponse) ||
+        frame->stream != stream_ || !in_flight_)
       continue;
     ::ttrpc::Response response;
-    if (!response.ParseFromString((*frame)->data)) return false;
+    if (frame->IsTooLong() || !response.ParseFromString(frame->data)) return false;
     const bool taken = response.status().code() == 0;
     Answered(taken ? OkStatus()
                    : Status(static_cast<StatusCode>(response.status().code()),
                             response.status().message()));
-    if (!socket_) return true;
+    if (!socket_) break;
   }
+  return true;
 }
 
 void Publisher::Answered(const Status& status) {

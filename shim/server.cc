@@ -67,15 +67,13 @@ bool Server::Read(const ConnectionPtr& connection) {
   if (n < 0) return errno == EAGAIN;
   if (n == 0) return false;
   connection->decoder.Append({buffer.data(), static_cast<size_t>(n)});
-  for (;;) {
-    auto frame = connection->decoder.Next();
-    if (!frame.ok()) return false;
-    if (!frame->has_value()) return true;
-    HandleFrame(connection, **frame);
-  }
+  while (const auto frame = connection->decoder.Next()) HandleFrame(connection, *frame);
+  return true;
 }
 
 void Server::HandleFrame(const ConnectionPtr& connection, const ttrpc::Frame& frame) {
+  if (frame.IsTooLong())
+    return SendAnswer(connection, frame.stream, ttrpc::TooLong(frame.length), nullptr);
   if (frame.type == static_cast<uint8_t>(ttrpc::FrameType::kData))
     return SendAnswer(connection, frame.stream, InvalidArgument("data on an unknown stream"),
                       nullptr);
@@ -103,8 +101,10 @@ void Server::SendAnswer(const ConnectionPtr& connection, uint32_t stream, const 
   } else if (message != nullptr) {
     response.set_payload(message->SerializeAsString());
   }
-  connection->outgoing +=
-      ttrpc::EncodeFrame(stream, ttrpc::FrameType::kResponse, response.SerializeAsString());
+  const std::string data = response.SerializeAsString();
+  if (data.size() > ttrpc::kMaxData)
+    return SendAnswer(connection, stream, ttrpc::TooLong(data.size()), nullptr);
+  connection->outgoing += ttrpc::EncodeFrame(stream, ttrpc::FrameType::kResponse, data);
   // A connection that fails here is dropped by its own event: we may be in the middle of reading
   // it.
   Flush(connection.get());

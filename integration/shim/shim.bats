@@ -412,6 +412,30 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   call delete box
 }
 
+@test "a message of more than 4 MiB is refused, and neither kept nor the end of the connection" {
+  start_shim 'true'
+  python3 - "${ADDRESS#unix://}" <<'END'
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+def answer():
+    length, stream = struct.unpack('>II', s.recv(8, socket.MSG_WAITALL))
+    return stream, s.recv(2 + length, socket.MSG_WAITALL)[2:]
+s.sendall(struct.pack('>IIBB', 64 << 20, 1, 1, 0))
+for _ in range(64):
+    s.sendall(b'x' * (1 << 20))
+# Response{status{code: 8 (ResourceExhausted)}}
+stream, text = answer()
+assert stream == 1 and text[2:4] == b'\x08\x08', (stream, text)
+request = b'\x0a\x17containerd.task.v2.Task\x12\x05State\x1a\x05\x0a\x03box'
+s.sendall(struct.pack('>IIBB', len(request), 3, 1, 0) + request)
+stream, text = answer()
+assert stream == 3 and b'box' in text, (stream, text)
+END
+  grep -q __asan_init "$OCISHIM" || [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$BUNDLE/shim.pid")/status")" -lt 16000 ]
+  call delete box
+}
+
 @test "the shim, which is the runtime of its containers, runs from where nobody can write" {
   start_shim 'sleep 1000'
   local program=/proc/$(cat "$BUNDLE/shim.pid")/exe

@@ -52,6 +52,8 @@ Status Client::Call(const std::string& service, const std::string& method,
   envelope.set_method(method);
   envelope.set_timeout_nano(timeout.count());
   envelope.set_payload(request.SerializeAsString());
+  const std::string data = envelope.SerializeAsString();
+  if (data.size() > kMaxData) return TooLong(data.size());
   Pending pending;
   uint32_t stream = 0;
   {
@@ -64,8 +66,7 @@ Status Client::Call(const std::string& service, const std::string& method,
       next_stream_ += 2;
       pending_[stream] = &pending;
     }
-    const Status sent =
-        SendWhole(socket_, EncodeFrame(stream, FrameType::kRequest, envelope.SerializeAsString()));
+    const Status sent = SendWhole(socket_, EncodeFrame(stream, FrameType::kRequest, data));
     if (!sent.ok()) Close();  // the reader ends this call with all others
   }
   std::unique_lock lock(mutex_);
@@ -90,9 +91,7 @@ Status Client::ReadFrames() {
         sys::RetryEintr([&] { return ::read(socket_.get(), buffer.data(), buffer.size()); });
     if (n <= 0) return Error(StatusCode::kUnavailable, "the connection to the shim is lost");
     decoder.Append({buffer.data(), static_cast<size_t>(n)});
-    for (;;) {
-      ASSIGN_OR_RETURN(std::optional<Frame> frame, decoder.Next());
-      if (!frame.has_value()) break;
+    while (const auto frame = decoder.Next()) {
       if (frame->type != static_cast<uint8_t>(FrameType::kResponse)) continue;
       ::ttrpc::Response response;
       const bool readable = response.ParseFromString(frame->data);
@@ -102,7 +101,9 @@ Status Client::ReadFrames() {
       Pending* pending = it->second;
       pending_.erase(it);
       pending->done = true;
-      if (!readable) {
+      if (frame->IsTooLong()) {
+        pending->status = TooLong(frame->length);
+      } else if (!readable) {
         pending->status = Internal("unreadable answer");
       } else if (response.status().code() != 0) {
         pending->status =

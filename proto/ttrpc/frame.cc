@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/ttrpc/frame.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace ocirun::ttrpc {
 namespace {
 
@@ -27,20 +30,43 @@ std::string EncodeFrame(uint32_t stream, FrameType type, std::string_view data) 
   return out;
 }
 
-StatusOr<std::optional<Frame>> Decoder::Next() {
-  if (buffer_.size() < kHeaderSize) return std::optional<Frame>();
-  const uint32_t length = GetBigEndian(buffer_);
-  if (length > kMaxData)
-    return Error(StatusCode::kResourceExhausted, "ttrpc frame of {} bytes, at most {} are taken",
-                 length, kMaxData);
-  if (buffer_.size() < kHeaderSize + length) return std::optional<Frame>();
+Status TooLong(size_t length) {
+  return Error(StatusCode::kResourceExhausted, "message of {} bytes: at most {} are taken", length,
+               kMaxData);
+}
+
+std::optional<Frame> Decoder::Next() {
+  if (dropped_.has_value()) return Drop();
+  if (buffer_.size() < kHeaderSize) return std::nullopt;
+  const std::string_view header = buffer_;
   Frame frame;
-  frame.stream = GetBigEndian(std::string_view(buffer_).substr(4));
-  frame.type = static_cast<uint8_t>(buffer_[8]);
-  frame.flags = static_cast<uint8_t>(buffer_[9]);
-  frame.data = buffer_.substr(kHeaderSize, length);
-  buffer_.erase(0, kHeaderSize + length);
-  return std::optional<Frame>(std::move(frame));
+  frame.length = GetBigEndian(header);
+  frame.stream = GetBigEndian(header.substr(4));
+  frame.type = static_cast<uint8_t>(header[8]);
+  frame.flags = static_cast<uint8_t>(header[9]);
+  if (frame.IsTooLong()) {
+    still_to_drop_ = kHeaderSize + frame.length;
+    dropped_ = std::move(frame);
+    return Drop();
+  }
+  if (buffer_.size() < kHeaderSize + frame.length) return std::nullopt;
+  frame.data = buffer_.substr(kHeaderSize, frame.length);
+  Forget(kHeaderSize + frame.length);
+  return frame;
+}
+
+std::optional<Frame> Decoder::Drop() {
+  const size_t count = std::min(still_to_drop_, buffer_.size());
+  Forget(count);
+  still_to_drop_ -= count;
+  return still_to_drop_ == 0 ? std::exchange(dropped_, std::nullopt) : std::nullopt;
+}
+
+// One long frame does not leave its memory with the connection.
+void Decoder::Forget(size_t count) {
+  constexpr size_t kKept = 64 << 10;
+  buffer_.erase(0, count);
+  if (buffer_.capacity() > kKept && buffer_.size() < kKept) buffer_.shrink_to_fit();
 }
 
 }  // namespace ocirun::ttrpc

@@ -23,25 +23,36 @@ inline constexpr uint32_t kMaxData = 4 << 20;
 enum class FrameType : uint8_t { kRequest = 1, kResponse = 2, kData = 3 };
 
 struct Frame {
+  uint32_t length = 0;  // as announced
   uint32_t stream = 0;
   uint8_t type = 0;  // a FrameType, or one that is not known and is to be ignored
   uint8_t flags = 0;
-  std::string data;
+  std::string data;  // empty when the frame is too long
+
+  [[nodiscard]] bool IsTooLong() const { return length > kMaxData; }
 };
+
+// What the peer of a frame that is too long is told, on the frame's stream.
+Status TooLong(size_t length);
 
 std::string EncodeFrame(uint32_t stream, FrameType type, std::string_view data);
 
 // Takes bytes as they come and gives whole frames. Bounded: never holds more than one frame and
-// what was read with it.
+// what was read with it. Of a frame that is too long the data is dropped as it comes, and what
+// follows is read as ever: the connection is still in step.
 class Decoder {
  public:
   void Append(std::string_view bytes) { buffer_.append(bytes); }
-  // The next whole frame; nothing when more bytes are needed. ResourceExhausted for a frame that
-  // announces more than kMaxData: the connection is of no more use.
-  StatusOr<std::optional<Frame>> Next();
+  // The next whole frame, also when it is too long; nothing when more bytes are needed.
+  std::optional<Frame> Next();
 
  private:
+  std::optional<Frame> Drop();
+  void Forget(size_t count);
+
   std::string buffer_;
+  std::optional<Frame> dropped_;  // the one whose data is being dropped
+  size_t still_to_drop_ = 0;
 };
 
 }  // namespace ocirun::ttrpc

@@ -26,12 +26,7 @@ TEST_CASE("frames survive any cut") {
     std::vector<Frame> frames;
     for (const auto& part : {bytes.substr(0, cut), bytes.substr(cut)}) {
       decoder.Append(part);
-      while (true) {
-        auto frame = decoder.Next();
-        REQUIRE(frame.ok());
-        if (!frame->has_value()) break;
-        frames.push_back(**frame);
-      }
+      while (auto frame = decoder.Next()) frames.push_back(*std::move(frame));
     }
     REQUIRE(frames.size() == 2);
     CHECK(frames[0].data == "hello");
@@ -39,10 +34,35 @@ TEST_CASE("frames survive any cut") {
   }
 }
 
-TEST_CASE("a frame that announces too much is refused before it is read") {
+TEST_CASE("of a frame that is too long the data is dropped, whatever the cuts, and no more") {
+  const std::string head("\x00\x40\x00\x01\x7f\xff\xff\xff\1\4", 10);
+  const std::string after = EncodeFrame(3, FrameType::kRequest, "after");
+  for (const size_t piece : {size_t{1} << 23, size_t{65'536}, size_t{8191}}) {
+    const std::string bytes = head + std::string(kMaxData + 1, '\3') + after;
+    Decoder decoder;
+    std::vector<Frame> frames;
+    for (size_t at = 0; at < bytes.size(); at += piece) {
+      decoder.Append(std::string_view(bytes).substr(at, piece));
+      while (auto frame = decoder.Next()) frames.push_back(*std::move(frame));
+    }
+    REQUIRE(frames.size() == 2);
+    CHECK(frames[0].IsTooLong());
+    CHECK(frames[0].length == kMaxData + 1);
+    CHECK(frames[0].stream == 0x7fffffff);
+    CHECK(frames[0].flags == 4);
+    CHECK(frames[0].data.empty());
+    CHECK_FALSE(frames[1].IsTooLong());
+    CHECK(frames[1].data == "after");
+  }
+}
+
+TEST_CASE("a frame of the greatest length is whole") {
   Decoder decoder;
-  decoder.Append(std::string("\x00\x40\x00\x01\0\0\0\1\1\0", 10));
-  CHECK(decoder.Next().status().code() == StatusCode::kResourceExhausted);
+  decoder.Append(EncodeFrame(1, FrameType::kData, std::string(kMaxData, 'x')));
+  const auto frame = decoder.Next();
+  REQUIRE(frame.has_value());
+  CHECK(frame->data.size() == kMaxData);
+  CHECK_FALSE(decoder.Next().has_value());
 }
 
 // A server for one connection that answers `expected` requests in reverse order: what it says is
@@ -57,9 +77,9 @@ void ServeReversed(const UniqueFd& listener, size_t expected) {
     const ssize_t n = ::read(connection->get(), buffer.data(), buffer.size());
     if (n <= 0) return;
     decoder.Append({buffer.data(), static_cast<size_t>(n)});
-    for (auto frame = decoder.Next(); frame.ok() && frame->has_value(); frame = decoder.Next()) {
+    while (const auto frame = decoder.Next()) {
       ::ttrpc::Request request;
-      REQUIRE(request.ParseFromString((*frame)->data));
+      REQUIRE(request.ParseFromString(frame->data));
       ::ttrpc::Response response;
       if (request.method() == "fail") {
         response.mutable_status()->set_code(5);
@@ -68,7 +88,7 @@ void ServeReversed(const UniqueFd& listener, size_t expected) {
       ::ttrpc::KeyValue value;
       value.set_key(request.method());
       response.set_payload(value.SerializeAsString());
-      answers.insert(answers.begin(), EncodeFrame((*frame)->stream, FrameType::kResponse,
+      answers.insert(answers.begin(), EncodeFrame(frame->stream, FrameType::kResponse,
                                                   response.SerializeAsString()));
     }
   }
@@ -83,6 +103,9 @@ TEST_CASE("calls of many threads get their own answers, and the loss of the conn
   std::thread server([&] { ServeReversed(*listener, kCalls); });
   auto client = Client::Connect("unix://" + path);
   REQUIRE(client.ok());
+  ::ttrpc::KeyValue large;
+  large.set_key(std::string(kMaxData, 'x'));
+  CHECK((*client)->Call("s", "m", large, nullptr).code() == StatusCode::kResourceExhausted);
   std::vector<std::thread> callers;
   std::array<std::string, kCalls> answers;
   for (size_t i = 0; i < kCalls; ++i)
