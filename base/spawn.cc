@@ -28,7 +28,18 @@ void SpawnSetup::ResetSignals() {
   ::sigfillset(&all);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  AddFlags(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
+void SpawnSetup::NewProcessGroup() {
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  AddFlags(POSIX_SPAWN_SETPGROUP);
+}
+
+void SpawnSetup::AddFlags(int flags) {
+  short before = 0;
+  ::posix_spawnattr_getflags(&attributes, &before);
+  ::posix_spawnattr_setflags(&attributes, static_cast<short>(before | flags));
 }
 
 StatusOr<pid_t> SpawnSetup::Spawn(const std::string& path, char* const* argv,

@@ -28,6 +28,8 @@ class SpawnSetup {
 
   // The child starts with the signals of a fresh program, whatever ours are.
   void ResetSignals();
+  // Its number is the child's.
+  void NewProcessGroup();
   // Executes `path` as it is, or as one finds it in PATH. The result is a child of the caller. The
   // error is that of the exec, or of an action before it.
   StatusOr<pid_t> Spawn(const std::string& path, char* const* argv, char* const* envp) const;
@@ -36,6 +38,9 @@ class SpawnSetup {
 
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
+
+ private:
+  void AddFlags(int flags);
 };
 
 }  // namespace ocirun

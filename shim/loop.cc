@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <climits>
 
 namespace ocirun::shim {
 
@@ -63,8 +65,8 @@ void Loop::OnChild(pid_t pid, OnExit exited) {
   After(std::chrono::milliseconds(0), [exited = std::move(exited), status] { exited(status); });
 }
 
-void Loop::After(std::chrono::milliseconds delay, std::function<void()> call) {
-  timers_.emplace(Clock::now() + delay, std::move(call));
+Loop::Timer Loop::After(std::chrono::milliseconds delay, std::function<void()> call) {
+  return timers_.emplace(Clock::now() + delay, std::move(call));
 }
 
 void Loop::HandleSignals() {
@@ -94,7 +96,7 @@ int Loop::UntilNextTimer() const {
   if (timers_.empty()) return -1;
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - Clock::now());
-  return static_cast<int>(std::max<int64_t>(0, left.count()));
+  return static_cast<int>(std::clamp<int64_t>(left.count(), 0, INT_MAX));
 }
 
 void Loop::RunTimers() {
@@ -119,6 +121,7 @@ Status Loop::Run() {
     }
     RunTimers();
   }
+  stopped_ = false;
   return OkStatus();
 }
 

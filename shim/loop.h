@@ -37,9 +37,13 @@ class Loop {
   // children become ours, and their number is learnt late.
   void OnChild(pid_t pid, OnExit exited);
 
-  void After(std::chrono::milliseconds delay, std::function<void()> call);
+  using Timers = std::multimap<std::chrono::steady_clock::time_point, std::function<void()>>;
+  using Timer = Timers::iterator;  // until the call
+  Timer After(std::chrono::milliseconds delay, std::function<void()> call);
+  // Must not have called yet.
+  void Cancel(Timer timer) { timers_.erase(timer); }
 
-  // Until Stop, or SIGTERM or SIGINT.
+  // Until Stop, or SIGTERM or SIGINT. Can be called again.
   Status Run();
   void Stop() { stopped_ = true; }
 
@@ -57,7 +61,7 @@ class Loop {
   std::map<int, OnReady> watches_;
   std::map<pid_t, OnExit> children_;
   std::map<pid_t, int> early_exits_;  // nobody has asked for them yet
-  std::multimap<Clock::time_point, std::function<void()>> timers_;
+  Timers timers_;
 };
 
 }  // namespace ocirun::shim

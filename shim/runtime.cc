@@ -14,6 +14,7 @@
 #include "base/spawn.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
+#include "base/text.h"
 #include "ocirun/cli/program.h"
 #include "ocirun/linux/exec_lookup.h"
 
@@ -52,6 +53,7 @@ using StandardFds = std::array<int, 3>;
 StatusOr<pid_t> SpawnProgram(const std::vector<std::string>& words, const StandardFds& fds) {
   SpawnSetup setup;
   for (int i = 0; i < 3; ++i) ::posix_spawn_file_actions_adddup2(&setup.actions, fds[i], i);
+  setup.NewProcessGroup();
   setup.ResetSignals();
   return setup.SpawnFromPath(words[0], Pointers(words).data(), environ);
 }
@@ -59,6 +61,7 @@ StatusOr<pid_t> SpawnProgram(const std::vector<std::string>& words, const Standa
 // In the child. Nothing of the shim is left to it but its memory: a connection that it held open,
 // or a signal that it blocked, would be the container's as well.
 [[noreturn]] void RunBuiltIn(std::vector<std::string> words, const StandardFds& fds) {
+  ::setpgid(0, 0);
   for (int i = 0; i < 3; ++i)
     if (fds[i] != i && ::dup2(fds[i], i) < 0) ::_exit(1);
   if (!CloseAllBut({0, 1, 2}).ok()) ::_exit(1);
@@ -75,7 +78,32 @@ StatusOr<pid_t> ForkBuiltIn(std::vector<std::string> words, const StandardFds& f
   const pid_t pid = ::fork();
   if (pid < 0) return SysError(errno, "fork");
   if (pid == 0) RunBuiltIn(std::move(words), fds);
+  ::setpgid(pid, pid);  // on both sides: whoever comes first
   return pid;
+}
+
+// Of all its threads: each has its own (proc(5)).
+std::vector<pid_t> ChildrenOf(pid_t pid) {
+  std::vector<pid_t> out;
+  const std::string tasks = fmt::format("/proc/{}/task", pid);
+  const auto threads = ListFolder(tasks);
+  if (!threads.ok()) return out;
+  for (const std::string& thread : *threads) {
+    const auto children = ReadFile(fmt::format("{}/{}/children", tasks, thread));
+    if (!children.ok()) continue;
+    for (const std::string_view word : SplitWords(*children, " "))
+      if (const auto child = LeadingNumber(word)) out.push_back(static_cast<pid_t>(*child));
+  }
+  return out;
+}
+
+// With all that it has begun: its group, and its children that are in sessions of their own, as the
+// processes of containers are. Those that know their parent gone end by themselves, but one that is
+// in a frozen cgroup does not know.
+void EndRuntime(pid_t pid) {
+  const std::vector<pid_t> children = ChildrenOf(pid);
+  ::kill(-pid, SIGKILL);
+  for (const pid_t child : children) ::kill(child, SIGKILL);
 }
 
 }  // namespace
@@ -103,18 +131,35 @@ Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) c
 }
 
 void Runtime::Run(std::vector<std::string> args, Streams::ChildEnds ends, Done done) {
-  // Errors of earlier runs must not be taken for this one's.
-  if (PathExists(log_)) IgnoreError(sys::Unlink(log_), "then an old message may be shown");
-  const auto null = sys::Open("/dev/null", O_RDWR);
-  if (!null.ok()) return done(null.status());
-  const auto given = [&](const UniqueFd& end) { return end.valid() ? end.get() : null->get(); };
-  const StandardFds fds = {given(ends.in), given(ends.out), given(ends.err)};
-  const auto pid = binary_ == kBuiltIn ? ForkBuiltIn(CommandLine(args), fds)
-                                       : SpawnProgram(CommandLine(args), fds);
+  const auto pid = Begin(args, std::move(ends));
   if (!pid.ok()) return done(pid.status());
   loop_->OnChild(*pid, [this, args = std::move(args), done = std::move(done)](int wait_status) {
     done(Failure(args, wait_status));
   });
+}
+
+void Runtime::RunInTime(const Reply& reply, std::vector<std::string> args, Streams::ChildEnds ends,
+                        Done done) {
+  const Status late = Error(StatusCode::kDeadlineExceeded, "{} took too long", args[0]);
+  if (reply.IsLate()) return done(late);
+  const auto pid = Begin(args, std::move(ends));
+  if (!pid.ok()) return done(pid.status());
+  reply.WhenLate([pid = *pid] { EndRuntime(pid); });
+  loop_->OnChild(
+      *pid, [this, args = std::move(args), done = std::move(done), reply, late](int wait_status) {
+        reply.WhenLate(nullptr);  // the number is free
+        done(reply.IsLate() ? late : Failure(args, wait_status));
+      });
+}
+
+StatusOr<pid_t> Runtime::Begin(const std::vector<std::string>& args, Streams::ChildEnds ends) {
+  // Errors of earlier runs must not be taken for this one's.
+  if (PathExists(log_)) IgnoreError(sys::Unlink(log_), "then an old message may be shown");
+  ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
+  const auto given = [&](const UniqueFd& end) { return end.valid() ? end.get() : null.get(); };
+  const StandardFds fds = {given(ends.in), given(ends.out), given(ends.err)};
+  return binary_ == kBuiltIn ? ForkBuiltIn(CommandLine(args), fds)
+                             : SpawnProgram(CommandLine(args), fds);
 }
 
 StatusOr<CommandResult> RunRuntime(const std::string& binary, std::vector<std::string> args,

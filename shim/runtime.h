@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/subprocess.h"
 #include "shim/loop.h"
+#include "shim/server.h"
 #include "shim/streams.h"
 
 namespace ocirun::shim {
@@ -45,8 +46,14 @@ class Runtime {
   // `ends` become the runtime's 0, 1 and 2 (missing ones: /dev/null) and are closed here. An exit
   // status other than 0 is an error with the last message of the log.
   void Run(std::vector<std::string> args, Streams::ChildEnds ends, Done done);
+  // The same for a call that makes something: when `reply` is late the runtime is ended with all
+  // that is in its process group, and `done` is told DeadlineExceeded, whatever came of it.
+  void RunInTime(const Reply& reply, std::vector<std::string> args, Streams::ChildEnds ends,
+                 Done done);
 
  private:
+  // A process group of its own. `ends` are closed here.
+  StatusOr<pid_t> Begin(const std::vector<std::string>& args, Streams::ChildEnds ends);
   [[nodiscard]] std::vector<std::string> CommandLine(const std::vector<std::string>& args) const;
   [[nodiscard]] Status Failure(const std::vector<std::string>& args, int wait_status) const;
 

@@ -14,6 +14,46 @@
 #include "ttrpc/ttrpc.pb.h"
 
 namespace ocirun::shim {
+namespace {
+
+// Longer than any client waits, and short enough for every clock.
+constexpr std::chrono::hours kLongest{24 * 365};
+
+}  // namespace
+
+struct Reply::Call {
+  Server* server;
+  std::weak_ptr<Server::Connection> connection;
+  uint32_t stream;
+  std::optional<Loop::Timer> timer = {};
+  bool answered = false, late = false;
+  std::function<void()> when_late = {};
+};
+
+void Reply::operator()(const Status& status, const google::protobuf::MessageLite* message) const {
+  if (std::exchange(call_->answered, true)) return;
+  if (call_->timer.has_value()) call_->server->loop_->Cancel(*call_->timer);
+  call_->timer.reset();
+  call_->when_late = nullptr;
+  if (const auto connection = call_->connection.lock())
+    call_->server->SendAnswer(connection, call_->stream, status, message);
+}
+
+bool Reply::IsAwaited() const { return !call_->answered && !call_->connection.expired(); }
+
+bool Reply::IsLate() const { return call_->late; }
+
+void Reply::Expire() const {
+  call_->timer.reset();
+  call_->late = true;
+  const std::function<void()> late = std::move(call_->when_late);
+  (*this)(Error(StatusCode::kDeadlineExceeded, "not done in the time that it was given"), nullptr);
+  if (late) late();
+}
+
+void Reply::WhenLate(std::function<void()> late) const {
+  if (!call_->answered) call_->when_late = std::move(late);
+}
 
 StatusOr<std::unique_ptr<Server>> Server::Create(Loop* loop, UniqueFd listener, Handler handler) {
   ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
@@ -72,24 +112,35 @@ bool Server::Read(const ConnectionPtr& connection) {
 }
 
 void Server::HandleFrame(const ConnectionPtr& connection, const ttrpc::Frame& frame) {
-  if (frame.IsTooLong())
-    return SendAnswer(connection, frame.stream, ttrpc::TooLong(frame.length), nullptr);
+  const auto refuse = [&](const Status& why) {
+    SendAnswer(connection, frame.stream, why, nullptr);
+  };
+  if (frame.IsTooLong()) return refuse(ttrpc::TooLong(frame.length));
   if (frame.type == static_cast<uint8_t>(ttrpc::FrameType::kData))
-    return SendAnswer(connection, frame.stream, InvalidArgument("data on an unknown stream"),
-                      nullptr);
+    return refuse(InvalidArgument("data on an unknown stream"));
   if (frame.type != static_cast<uint8_t>(ttrpc::FrameType::kRequest)) return;
   if (frame.stream % 2 == 0 || frame.stream <= connection->last_stream)
-    return SendAnswer(connection, frame.stream, InvalidArgument("bad stream id"), nullptr);
+    return refuse(InvalidArgument("bad stream id"));
   connection->last_stream = frame.stream;
   ::ttrpc::Request request;
-  if (!request.ParseFromString(frame.data))
-    return SendAnswer(connection, frame.stream, InvalidArgument("unreadable request"), nullptr);
-  handler_(request.service(), request.method(), request.payload(),
-           [this, weak = std::weak_ptr(connection), stream = frame.stream](
-               const Status& status, const google::protobuf::MessageLite* message) {
-             if (const ConnectionPtr strong = weak.lock())
-               SendAnswer(strong, stream, status, message);
-           });
+  if (!request.ParseFromString(frame.data)) return refuse(InvalidArgument("unreadable request"));
+  const std::chrono::nanoseconds limit(request.timeout_nano());
+  const Reply reply = NewReply(connection, frame.stream, limit);
+  if (limit.count() < 0)
+    return reply(Error(StatusCode::kDeadlineExceeded, "its time had passed before it came"),
+                 nullptr);
+  handler_(request.service(), request.method(), request.payload(), reply);
+}
+
+// `limit` 0: as long as it takes.
+Reply Server::NewReply(const ConnectionPtr& connection, uint32_t stream,
+                       std::chrono::nanoseconds limit) {
+  Reply reply(std::make_shared<Reply::Call>(Reply::Call{this, connection, stream}));
+  if (limit.count() <= 0) return reply;
+  const auto delay = std::chrono::ceil<std::chrono::milliseconds>(
+      std::min<std::chrono::nanoseconds>(limit, kLongest));
+  reply.call_->timer = loop_->After(delay, [reply] { reply.Expire(); });
+  return reply;
 }
 
 void Server::SendAnswer(const ConnectionPtr& connection, uint32_t stream, const Status& status,

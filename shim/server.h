@@ -3,6 +3,7 @@
 
 #include <google/protobuf/message_lite.h>
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <memory>
@@ -15,10 +16,30 @@
 
 namespace ocirun::shim {
 
-// Sends the answer to one request, once, now or later. Outlives the connection without harm.
-using Reply = std::function<void(const Status&, const google::protobuf::MessageLite*)>;
+// The answer to one request, given now or later: the first one counts. When the time that the
+// client gives it has passed (`timeout_nano`), that is the answer. Copies are the same answer.
+// Outlives the connection without harm.
+class Reply {
+ public:
+  void operator()(const Status& status, const google::protobuf::MessageLite* message) const;
+  // False once it is answered, or the client gone.
+  [[nodiscard]] bool IsAwaited() const;
+  // Whether the time has passed without an answer.
+  [[nodiscard]] bool IsLate() const;
+  // Calls `late` once when that happens. One at a time: a second one takes the first one's place.
+  void WhenLate(std::function<void()> late) const;
 
-// A ttrpc server for unary calls. The peer must have our own user and group id.
+ private:
+  friend class Server;
+  struct Call;
+  void Expire() const;
+  explicit Reply(std::shared_ptr<Call> call) : call_(std::move(call)) {}
+  std::shared_ptr<Call> call_;
+};
+
+// A ttrpc server for unary calls. The peer must have our own user and group id. What a request says
+// beside service, method, payload and timeout (its metadata: containerd sends the namespace) has no
+// meaning here.
 class Server {
  public:
   // `service` is the full name, `payload` the request's bytes.
@@ -36,6 +57,7 @@ class Server {
   void WhenFlushed(std::function<void()> done);
 
  private:
+  friend class Reply;
   struct Connection {
     UniqueFd socket;
     ttrpc::Decoder decoder;
@@ -49,6 +71,7 @@ class Server {
   void Serve(const ConnectionPtr& connection, uint32_t events);
   bool Read(const ConnectionPtr& connection);
   void HandleFrame(const ConnectionPtr& connection, const ttrpc::Frame& frame);
+  Reply NewReply(const ConnectionPtr& connection, uint32_t stream, std::chrono::nanoseconds limit);
   void SendAnswer(const ConnectionPtr& connection, uint32_t stream, const Status& status,
                   const google::protobuf::MessageLite* message);
   bool Flush(Connection* connection);

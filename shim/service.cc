@@ -258,9 +258,11 @@ void TaskService::RunCreate(const ContainerPtr& container, const task::CreateTas
   if (container->options.no_new_keyring()) args.emplace_back("--no-new-keyring");
   if (init->terminal) args.insert(args.end(), {"--console-socket", init->console_socket});
   args.push_back(container->id);
-  container->runtime->Run(
-      std::move(args), std::move(init->child_ends),
+  container->runtime->RunInTime(
+      reply, std::move(args), std::move(init->child_ends),
       [this, container, request, reply](const Status& ran) {
+        // One that was ended has not cleaned up.
+        if (reply.IsLate()) return UndoCreate(container, ran, reply);
         if (!ran.ok())
           return CreateFailed(
               container, Error(ran.code(), "OCI runtime create failed: {}", ran.message()), reply);
@@ -270,7 +272,7 @@ void TaskService::RunCreate(const ContainerPtr& container, const task::CreateTas
       });
 }
 
-// The runtime has made what we can't take over.
+// The runtime has made what we can't or shall not take over.
 void TaskService::UndoCreate(const ContainerPtr& container, const Status& status,
                              const Reply& reply) {
   container->runtime->Run(
@@ -379,20 +381,22 @@ void TaskService::StartInit(const ContainerPtr& container, const Reply& reply) {
   const ProcessPtr& init = container->processes.at("");
   const bool restored = !container->checkpoint.empty();
   init->state = State::kStarting;
-  container->runtime->Run(StartArgs(*container), std::move(init->child_ends),
-                          [this, container, init, restored, reply](const Status& ran) {
-                            const Status status =
-                                ran.ok() && restored ? InitIsThere(container) : ran;
-                            if (status.ok()) {
-                              if (restored) WatchProcess(container, init);
-                              return Started(container, init, reply);
-                            }
-                            init->state = State::kCreated;
-                            TellExit(container, init);  // it may be why
-                            reply(Error(status.code(), "OCI runtime {} failed: {}",
-                                        restored ? "restore" : "start", status.message()),
-                                  nullptr);
-                          });
+  container->runtime->RunInTime(reply, StartArgs(*container), std::move(init->child_ends),
+                                [this, container, init, restored, reply](const Status& ran) {
+                                  const Status status =
+                                      ran.ok() && restored ? InitIsThere(container) : ran;
+                                  if (status.ok()) {
+                                    if (restored) WatchProcess(container, init);
+                                    return Started(container, init, reply);
+                                  }
+                                  // A runtime that was ended may have started it: as such it can be
+                                  // killed and deleted.
+                                  init->state = State::kCreated;
+                                  TellExit(container, init);  // it may be why
+                                  reply(Error(status.code(), "OCI runtime {} failed: {}",
+                                              restored ? "restore" : "start", status.message()),
+                                        nullptr);
+                                });
 }
 
 // The event first: the process may have ended meanwhile.
@@ -465,17 +469,29 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
                                    "--detach", "--pid-file", prefix + ".pid"};
   if (process->terminal) args.insert(args.end(), {"--console-socket", process->console_socket});
   args.push_back(container->id);
-  container->runtime->Run(std::move(args), std::move(process->child_ends),
-                          [this, container, process, prefix, reply](const Status& status) {
-                            const auto pid = status.ok() ? ReadPidFile(prefix + ".pid")
-                                                         : StatusOr<pid_t>(status);
-                            for (const char* suffix : {"-process.json", ".pid"})
-                              IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
-                            if (!pid.ok()) return ExecFailed(process, pid.status(), reply);
-                            process->pid = *pid;
-                            WatchProcess(container, process);
-                            Started(container, process, reply);
-                          });
+  container->runtime->RunInTime(reply, std::move(args), std::move(process->child_ends),
+                                [this, container, process, prefix, reply](const Status& status) {
+                                  const auto pid = ReadPidFile(prefix + ".pid");
+                                  for (const char* suffix : {"-process.json", ".pid"})
+                                    IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
+                                  // It had made the process when it was ended for being late.
+                                  if (!status.ok() && pid.ok()) EndStray(*pid);
+                                  if (!status.ok() || !pid.ok())
+                                    return ExecFailed(process, status.ok() ? pid.status() : status,
+                                                      reply);
+                                  process->pid = *pid;
+                                  WatchProcess(container, process);
+                                  Started(container, process, reply);
+                                });
+}
+
+// A child of ours that nobody is to know of.
+void TaskService::EndStray(pid_t pid) {
+  const auto gone = std::make_shared<bool>(false);
+  loop_->OnChild(pid, [gone](int) { *gone = true; });
+  loop_->After(std::chrono::milliseconds(0), [gone, pid] {
+    if (!*gone) IgnoreError(sys::Kill(pid, SIGKILL), "it has just ended");
+  });
 }
 
 // It never was a process: no event tells its end, and Wait has the status 0.
@@ -570,6 +586,7 @@ void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
   const auto process = FindProcess(request.id(), request.exec_id());
   if (!process.ok()) return reply(process.status(), nullptr);
   if ((*process)->state != State::kStopped) {
+    std::erase_if((*process)->waiters, [](const Reply& waiter) { return !waiter.IsAwaited(); });
     (*process)->waiters.push_back(std::move(reply));
     return;
   }

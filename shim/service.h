@@ -8,6 +8,9 @@
 // Its end is told (exit.json written, the event sent, Wait answered) when its start was, when no
 // process of the container is left that was exec'd, and, where we write the log ourselves, when all
 // of its output is there. Where containerd copies the output, Delete waits for that instead.
+//
+// A call whose time passes (server.h) is answered then. What was to make something, Create and
+// Start, is ended and undone; any other goes on to its end: half a Pause or Delete helps nobody.
 #pragma once
 
 #include <list>
@@ -129,6 +132,7 @@ class TaskService {
   void StartExec(const ContainerPtr& container, const ProcessPtr& process, Reply reply);
   void RunExec(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
   void Started(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
+  void EndStray(pid_t pid);
   void ExecFailed(const ProcessPtr& process, Status status, const Reply& reply);
   void WatchProcess(const ContainerPtr& container, const ProcessPtr& process);
   void Exited(const ContainerPtr& container, const ProcessPtr& process, int wait_status);

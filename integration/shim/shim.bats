@@ -436,6 +436,107 @@ END
   call delete box
 }
 
+# late COMMAND...: a call that is not done in 0.7 s.
+late() {
+  run "$SHIMCTL" -timeout 700 "$ADDRESS" "$@"
+  [[ $output == "4 "* ]]
+}
+nothing_made() { [ -z "$(ls "$FILE_DIR/state/test")" ] && [ -z "$(find /sys/fs/cgroup -name "${FILE_DIR##*/}" 2>/dev/null)" ]; }
+# slow_hook KIND: one of the container's hooks never ends; its number is in $BUNDLE/hook.
+slow_hook() {
+  edit_config "$BUNDLE" '.hooks = {($kind): [{path: "/bin/sh", args: ["sh", "-c", "echo $$ >\($file); exec sleep 1000"]}]}' --arg kind "$1" --arg file "$BUNDLE/hook"
+}
+hook_is_gone() { [ -s "$BUNDLE/hook" ] && ! kill -0 "$(cat "$BUNDLE/hook")" 2>/dev/null; }
+
+@test "Wait ends with its time; the container does not" {
+  start_shim 'sleep 1000'
+  call start box
+  late wait box
+  [[ $(call state box) == "RUNNING "* ]]
+  call kill box 9
+  [ "$("$SHIMCTL" -timeout 10000 "$ADDRESS" wait box)" = 137 ]
+  call delete box
+}
+
+@test "a create that takes too long is ended and undone" {
+  start_shim 'true'
+  call delete box
+  slow_hook createRuntime
+  late create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
+  eventually hook_is_gone
+  eventually nothing_made
+  edit_config "$BUNDLE" 'del(.hooks)'
+  again() { call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "" >"$BUNDLE/pid"; }
+  eventually again
+  call start box
+  [ "$(call wait box)" = 0 ]
+  call delete box
+}
+
+@test "a start that takes too long is ended, and what it has started can be ended, too" {
+  slow_hook poststart
+  start_shim 'sleep 1000'
+  late start box
+  eventually hook_is_gone
+  call kill box 9
+  [ "$(call wait box)" = 137 ]
+  call delete box
+  nothing_made
+}
+
+# wrap_runtime: the runtime is a bash script, standard input, in which $REAL is the true one.
+wrap_runtime() {
+  { echo "#!/bin/bash"; echo "REAL=$(printf %q "${RUNTIME:-$OCIRUN}")"; cat; } >"$BUNDLE/wrapped"
+  chmod +x "$BUNDLE/wrapped"
+  RUNTIME=$BUNDLE/wrapped
+}
+
+@test "an exec that takes too long leaves no process, also of a paused container" {
+  wrap_runtime <<'END'
+args=()
+for word; do
+  args+=("$word")
+  [ "$word" != exec ] || args+=(--ignore-paused)
+done
+exec "$REAL" "${args[@]}"
+END
+  start_shim 'sleep 1000'
+  call start box
+  call pause box
+  call exec box late "" '{"cwd":"/","args":["touch","/late"],"env":["PATH=/bin"]}'
+  late start box late
+  call resume box
+  call exec box next "" '{"cwd":"/","args":["sleep","0.5"],"env":["PATH=/bin"]}'
+  call start box next
+  [ "$(call wait box next)" = 0 ]
+  [ "$(call pids box)" = 1 ]
+  [ ! -e "$FILE_DIR/template/rootfs/late" ]
+  [[ $(call state box late) == "STOPPED "* ]]
+  call delete box late
+  call delete box next
+  call kill box 9
+  call wait box
+  call delete box
+}
+
+@test "what an exec has made when it is ended goes, too" {
+  wrap_runtime <<'END'
+"$REAL" "$@" || exit
+[[ " $* " != *" exec "* ]] || sleep 1000
+END
+  start_shim 'sleep 1000'
+  call start box
+  call exec box late "" '{"cwd":"/","args":["sleep","1000"],"env":["PATH=/bin"]}'
+  late start box late
+  alone() { [ "$(call pids box)" = 1 ]; }
+  eventually alone
+  [ ! -e "$BUNDLE/late.pid" ]
+  call delete box late
+  call kill box 9
+  call wait box
+  call delete box
+}
+
 @test "the shim, which is the runtime of its containers, runs from where nobody can write" {
   start_shim 'sleep 1000'
   local program=/proc/$(cat "$BUNDLE/shim.pid")/exe

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// usage: shimctl ADDRESS create ID BUNDLE RUNTIME ROOT STDOUT [STDIN [tty]]
+// usage: shimctl [-timeout MS] ADDRESS create ID BUNDLE RUNTIME ROOT STDOUT [STDIN [tty]]
 //        shimctl ADDRESS start|wait|delete ID [EXEC]       wait prints the exit status
 //        shimctl ADDRESS state ID [EXEC]                   prints status and pid
 //        shimctl ADDRESS kill ID SIGNAL [EXEC]
@@ -11,9 +11,9 @@
 //        shimctl ADDRESS pids|pause|resume|connect ID
 //        shimctl ADDRESS shutdown ID
 //        shimctl ADDRESS reopen ID                         the log, in its new file
-//        shimctl ADDRESS iostats ID [EXEC]                 a line a stream: bytes lines unlogged
-//        dropped shimctl attach SOCKET [drop]                      stdin to frames, frames to
-//        stdout/stderr;
+//        shimctl ADDRESS iostats ID [EXEC]                 a line a stream: bytes, lines, unlogged
+//                                                          and dropped bytes; dropped clients
+//        shimctl attach SOCKET [drop]                      stdin to frames, frames to the outputs;
 //                                                          drop: it is not waited for
 #include <poll.h>
 #include <signal.h>
@@ -35,6 +35,18 @@ namespace {
 
 namespace task = containerd::task::v3;
 using Args = std::vector<std::string>;
+
+// Whose calls have a time.
+struct Client {
+  std::unique_ptr<ttrpc::Client> client;
+  std::chrono::milliseconds timeout{0};  // 0: as long as it takes
+
+  Status Call(const char* service, const std::string& method,
+              const google::protobuf::MessageLite& request,
+              google::protobuf::MessageLite* response) {
+    return client->Call(service, method, request, response, timeout);
+  }
+};
 
 std::string Arg(const Args& args, size_t i) { return i < args.size() ? args[i] : ""; }
 
@@ -59,7 +71,7 @@ Request ForProcess(const Args& args) {
   return request;
 }
 
-Status Create(ttrpc::Client* client, const Args& args) {
+Status Create(Client* client, const Args& args) {
   task::CreateTaskRequest request;
   containerd::runc::v1::Options options;
   request.set_id(Arg(args, 2));
@@ -75,7 +87,7 @@ Status Create(ttrpc::Client* client, const Args& args) {
   return Print(std::to_string(response.pid()));
 }
 
-Status ExecMany(ttrpc::Client* client, const Args& args) {
+Status ExecMany(Client* client, const Args& args) {
   constexpr char kService[] = "containerd.task.v3.Task";
   for (uint32_t i = 0; i < Number(Arg(args, 3)); ++i) {
     const Args process = {"", "", Arg(args, 2), fmt::format("many{}", i)};
@@ -94,7 +106,7 @@ Status ExecMany(ttrpc::Client* client, const Args& args) {
   return OkStatus();
 }
 
-Status Call(ttrpc::Client* client, const Args& args) {
+Status Call(Client* client, const Args& args) {
   constexpr char kService[] = "containerd.task.v2.Task";
   const std::string& command = args[1];
   if (command == "create") return Create(client, args);
@@ -221,11 +233,16 @@ Status Attach(const std::string& path, bool drop) {
   }
 }
 
-Status Run(const Args& args) {
-  if (args.size() < 2) return InvalidArgument("usage: shimctl ADDRESS COMMAND ...");
+Status Run(Args args) {
+  Client client;
+  if (args.size() > 2 && args[0] == "-timeout") {
+    client.timeout = std::chrono::milliseconds(Number(args[1]));
+    args.erase(args.begin(), args.begin() + 2);
+  }
+  if (args.size() < 2) return InvalidArgument("usage: shimctl [-timeout MS] ADDRESS COMMAND ...");
   if (args[0] == "attach") return Attach(args[1], Arg(args, 2) == "drop");
-  ASSIGN_OR_RETURN(const auto client, ttrpc::Client::Connect(args[0]));
-  return Call(client.get(), args);
+  ASSIGN_OR_RETURN(client.client, ttrpc::Client::Connect(args[0]));
+  return Call(&client, args);
 }
 
 }  // namespace
