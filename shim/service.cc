@@ -29,6 +29,8 @@ namespace events = containerd::events;
 // How long the end of init waits for the ends of what was exec'd, and Delete for output that
 // somebody has to read.
 constexpr std::chrono::seconds kExecsTime{10}, kDrainTime{10};
+// How long an exec waits for its Start when it waits for its Delete no longer than is said.
+constexpr std::chrono::seconds kStartTime{60};
 
 StatusOr<pid_t> ReadPidFile(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
@@ -169,6 +171,9 @@ Status TaskService::OpenStreams(const ContainerPtr& container, const ProcessPtr&
   Streams::Options options;
   options.terminal = process->terminal;
   ASSIGN_OR_RETURN(options.output, ParseStdioUri(process->stdout_uri));
+  if (options.output.keep.has_value() && process->id.empty())
+    return InvalidArgument("stdout {:?}: keep is for an exec", process->stdout_uri);
+  process->keep = options.output.keep;
   options.open_stdin = process->stdin_uri == "attach:";
   if (!options.open_stdin) {
     ASSIGN_OR_RETURN(options.stdin_path, ParseFifoUri(process->stdin_uri));
@@ -447,6 +452,7 @@ void TaskService::Exec(const task::ExecProcessRequest& request, Reply reply) {
   event.set_container_id(request.id());
   event.set_exec_id(request.exec_id());
   publisher_->Publish("/tasks/exec-added", "containerd.events.TaskExecAdded", event);
+  if (process->keep.has_value()) DeleteAfter(kStartTime, *container, process);
   ReplyEmpty(reply, OkStatus());
 }
 
@@ -455,7 +461,7 @@ void TaskService::StartExec(const ContainerPtr& container, const ProcessPtr& pro
     return reply(FailedPrecondition("container is not running"), nullptr);
   process->state = State::kStarting;
   process->streams->WhenReady([this, container, process, reply](const Status& ready) {
-    if (!ready.ok()) return ExecFailed(process, ready, reply);
+    if (!ready.ok()) return ExecFailed(container, process, ready, reply);
     RunExec(container, process, reply);
   });
 }
@@ -464,7 +470,7 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
                           const Reply& reply) {
   const std::string prefix = fmt::format("{}/{}", container->bundle, process->id);
   const Status written = WriteFile(prefix + "-process.json", process->process_json, 0600);
-  if (!written.ok()) return ExecFailed(process, written, reply);
+  if (!written.ok()) return ExecFailed(container, process, written, reply);
   std::vector<std::string> args = {"exec",     "--process",  prefix + "-process.json",
                                    "--detach", "--pid-file", prefix + ".pid"};
   if (process->terminal) args.insert(args.end(), {"--console-socket", process->console_socket});
@@ -477,8 +483,8 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
                                   // It had made the process when it was ended for being late.
                                   if (!status.ok() && pid.ok()) EndStray(*pid);
                                   if (!status.ok() || !pid.ok())
-                                    return ExecFailed(process, status.ok() ? pid.status() : status,
-                                                      reply);
+                                    return ExecFailed(container, process,
+                                                      status.ok() ? pid.status() : status, reply);
                                   process->pid = *pid;
                                   WatchProcess(container, process);
                                   Started(container, process, reply);
@@ -495,13 +501,15 @@ void TaskService::EndStray(pid_t pid) {
 }
 
 // It never was a process: no event tells its end, and Wait has the status 0.
-void TaskService::ExecFailed(const ProcessPtr& process, Status status, const Reply& reply) {
+void TaskService::ExecFailed(const ContainerPtr& container, const ProcessPtr& process,
+                             Status status, const Reply& reply) {
   process->child_ends = {};
   process->state = State::kStopped;
   process->exited = true;
   process->streams->ProcessEnded();
   const auto response = ExitOf<task::WaitResponse>(*process);
   for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
+  if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);
   reply(Error(status.code(), "OCI runtime exec failed: {}", status.message()), nullptr);
 }
 
@@ -580,6 +588,7 @@ void TaskService::TellExit(const ContainerPtr& container, const ProcessPtr& proc
   publisher_->Publish("/tasks/exit", "containerd.events.TaskExit", event);
   const auto response = ExitOf<task::WaitResponse>(*process);
   for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
+  if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);
 }
 
 void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
@@ -606,6 +615,7 @@ void TaskService::Forget(const std::string& id) {
   if (container->oom_watch.has_value()) loop_->Forget(container->oom_watch->fd());
   container->oom_watch.reset();
   for (const auto& [exec_id, process] : container->processes) {
+    StopKeeping(process.get());
     KeepForClients(process.get());
     for (const Reply& waiter : std::exchange(process->waiters, {}))
       waiter(NotFound("container not created"), nullptr);
@@ -661,13 +671,41 @@ void TaskService::Delete(const task::DeleteRequest& request, Reply reply) {
   if (process->state != State::kStopped && process->state != State::kCreated)
     return reply(FailedPrecondition("cannot delete a running process"), nullptr);
   if (request.exec_id().empty()) return DeleteInit(*container, process, reply);
-  CloseProcess(process, [this, container = *container, process, reply] {
-    KeepForClients(process.get());
-    container->processes.erase(process->id);
+  DeleteExec(*container, process, [process, reply] {
     auto response = ExitOf<task::DeleteResponse>(*process);
     response.set_pid(static_cast<uint32_t>(process->pid));
     reply(OkStatus(), &response);
   });
+}
+
+void TaskService::DeleteExec(const ContainerPtr& container, const ProcessPtr& process,
+                             std::function<void()> deleted) {
+  CloseProcess(process, [this, container, process, deleted = std::move(deleted)] {
+    StopKeeping(process.get());
+    KeepForClients(process.get());
+    container->processes.erase(process->id);
+    deleted();
+  });
+}
+
+// Nobody may be there to do it. One that runs by then is deleted so long after its end.
+void TaskService::DeleteAfter(std::chrono::seconds time, const ContainerPtr& container,
+                              const ProcessPtr& process) {
+  StopKeeping(process.get());
+  process->keep_timer = loop_->After(
+      time, [this, weak = std::weak_ptr(container), weak_process = std::weak_ptr(process)] {
+        const ContainerPtr of = weak.lock();
+        const ProcessPtr exec = weak_process.lock();
+        if (!of || !exec) return;
+        exec->keep_timer.reset();
+        if (exec->state == State::kCreated || exec->state == State::kStopped)
+          DeleteExec(of, exec, [] {});
+      });
+}
+
+void TaskService::StopKeeping(Process* process) {
+  if (process->keep_timer.has_value()) loop_->Cancel(*process->keep_timer);
+  process->keep_timer.reset();
 }
 
 void TaskService::DeleteInit(const ContainerPtr& container, const ProcessPtr& init,

@@ -67,7 +67,9 @@ class TaskService {
     std::unique_ptr<Streams> streams;
     Streams::ChildEnds child_ends;  // until it starts
     std::vector<Reply> waiters;
-    std::function<void()> on_drained;  // of Delete, which waits for the output
+    std::function<void()> on_drained;          // of Delete, which waits for the output
+    std::optional<std::chrono::seconds> keep;  // of an exec: for its Delete (stdio_uri.h)
+    std::optional<Loop::Timer> keep_timer;
   };
   struct Container {
     std::string id, bundle;
@@ -133,7 +135,13 @@ class TaskService {
   void RunExec(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
   void Started(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
   void EndStray(pid_t pid);
-  void ExecFailed(const ProcessPtr& process, Status status, const Reply& reply);
+  void ExecFailed(const ContainerPtr& container, const ProcessPtr& process, Status status,
+                  const Reply& reply);
+  void DeleteAfter(std::chrono::seconds time, const ContainerPtr& container,
+                   const ProcessPtr& process);
+  void StopKeeping(Process* process);
+  void DeleteExec(const ContainerPtr& container, const ProcessPtr& process,
+                  std::function<void()> deleted);
   void WatchProcess(const ContainerPtr& container, const ProcessPtr& process);
   void Exited(const ContainerPtr& container, const ProcessPtr& process, int wait_status);
   void OutputEnded(const ContainerPtr& container, const ProcessPtr& process);

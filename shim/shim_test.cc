@@ -21,11 +21,14 @@ TEST_CASE("where output goes") {
   CHECK(ParseStdioUri("cri:///l/0.log")->log_format == &kCriFormat);
   CHECK(ParseStdioUri("attach:///run/x")->attach_path == "/run/x");
   CHECK(ParseStdioUri("attach:///run/x")->log_format == nullptr);
+  CHECK_FALSE(ParseStdioUri("attach:///run/x")->keep.has_value());
+  CHECK(ParseStdioUri("attach:///run/x?keep=90")->keep == std::chrono::seconds(90));
   CHECK(ParseStdioUri("")->log_format == nullptr);
   for (const char* bad :
        {"json-file://rel", "attach:///x?y=1", "json-file:///x?max-file=0", "json-file:///x?z=1",
-        "json-file:///%zz", "json-file:///x?max-size=1k", "json-file:///x?compress=true",
-        "json-file:///x?compress=1", "json-file:///x?max-size=1&max-file=1&compress=true"})
+        "json-file:///%zz", "attach:///x?keep", "attach:///x?keep=-1", "json-file:///x?keep=1",
+        "json-file:///x?max-size=1k", "json-file:///x?compress=true", "json-file:///x?compress=1",
+        "json-file:///x?max-size=1&max-file=1&compress=true"})
     CHECK(ParseStdioUri(bad).status().code() == StatusCode::kInvalidArgument);
   CHECK(ParseStdioUri("npipe:///x").status().code() == StatusCode::kUnimplemented);
 }

@@ -58,6 +58,17 @@ Status ParseOption(std::string_view option, StdioUri* out) {
   return InvalidArgument("unknown option {:?} of a log", key);
 }
 
+Status ParseAttachOption(std::string_view option, StdioUri* out) {
+  const size_t equals = std::min(option.find('='), option.size());
+  if (option.substr(0, equals) != "keep")
+    return InvalidArgument("unknown option {:?} of attach", option.substr(0, equals));
+  uint32_t seconds = 0;
+  RETURN_IF_ERROR(
+      ParseNumber("keep", option.substr(std::min(equals + 1, option.size())), &seconds));
+  out->keep = std::chrono::seconds(seconds);
+  return OkStatus();
+}
+
 // One word of a query, where a blank may be a plus sign.
 StatusOr<std::string> QueryDecode(std::string_view text) {
   std::string spaced(text);
@@ -132,8 +143,9 @@ StatusOr<StdioUri> ParseStdioUri(std::string_view uri) {
   (scheme == "attach" ? out.attach_path : out.log.path) = std::move(path);
   while (question != std::string_view::npos && rest.find_first_of("?&") != std::string_view::npos) {
     rest.remove_prefix(rest.find_first_of("?&") + 1);
-    if (scheme == "attach") return InvalidArgument("stdio {:?}: attach takes no options", uri);
-    RETURN_IF_ERROR(ParseOption(rest.substr(0, rest.find('&')), &out));
+    const std::string_view option = rest.substr(0, rest.find('&'));
+    RETURN_IF_ERROR(scheme == "attach" ? ParseAttachOption(option, &out)
+                                       : ParseOption(option, &out));
   }
   if (out.log.compress && (out.log.max_size == 0 || out.log.max_file < 2))
     return InvalidArgument("compress wants max-size and a max-file of 2 or more");

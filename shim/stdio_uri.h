@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +25,7 @@ struct LoggerUri {
 //   (empty)                                      nowhere
 //   json-file:///path/ID-json.log?OPTION&OPTION  a log in Docker's format
 //   cri:///path/0.log?OPTION&OPTION              a log in CRI's format
-//   attach:///path/exec.sock                     attach clients alone
+//   attach:///path/exec.sock?OPTION              attach clients alone
 //   /path, fifo:///path                          a fifo or a file that exists, of one stream:
 //   stderr
 //                                                has its own
@@ -34,12 +36,15 @@ struct LoggerUri {
 //   max-size=BYTES   when the log is rotated; 0, and the default: never
 //   max-file=N       files that are kept, 1 and more; the default: 1
 //   compress=true    those that are full; wants a size and 2 files
+//   keep=SECONDS     of attach: how long an exec that has ended waits for its Delete, so that one
+//                    whose manager has died is not kept for ever
 struct StdioUri {
   const LogFormat* log_format = nullptr;  // none: no log
   LogFile::Options log;
-  std::string attach_path;  // empty: no attach socket
-  std::string path;         // of one stream
-  std::string file;         // of both
+  std::string attach_path;                   // empty: no attach socket
+  std::optional<std::chrono::seconds> keep;  // none: as long as the container
+  std::string path;                          // of one stream
+  std::string file;                          // of both
   LoggerUri logger;
 };
 

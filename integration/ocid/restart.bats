@@ -49,6 +49,21 @@ left_nothing() {
   eventually left_nothing  # init of the machine reaps it
 }
 
+@test "an exec -d of a daemon that was killed is not kept by the shim" {
+  "$OCICTL" run -d --name box busybox sleep 1000
+  "$OCICTL" exec -d box sleep 2
+  ID=$("$OCICTL" inspect -f '{{.Id}}' box)
+  EXEC=$("$OCICTL" inspect -f '{{json .ExecIDs}}' box | jq -r '.[0]')
+  ADDRESS=$(cat "$FILE_DIR/state/containers/$ID/address")
+  kill_ocid
+  [[ $("$OCIRUN_TEST_BIN/shimctl" "$ADDRESS" state "$ID" "$EXEC") == "RUNNING "* ]]
+  start_ocid
+  forgotten() { run "$OCIRUN_TEST_BIN/shimctl" "$ADDRESS" state "$ID" "$EXEC" && [[ $output == "5 process "* ]]; }
+  eventually forgotten
+  is box running
+  "$OCICTL" rm -f box
+}
+
 @test "a shim that is killed while there is no daemon" {
   "$OCICTL" run -d --name box busybox sleep 1000
   ID=$("$OCICTL" inspect -f '{{.Id}}' box)

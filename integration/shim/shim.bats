@@ -237,6 +237,28 @@ END
 }
 lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
 
+@test "an exec whose manager has died is kept as long as it said" {
+  start_shim 'sleep 1000'
+  call start box
+  for keep in 0 100; do
+    call exec box "e$keep" "attach://$BUNDLE/e.sock?keep=$keep" '{"cwd":"/","args":["sleep","0.5"],"env":["PATH=/bin"]}'
+    call start box "e$keep"
+    [ "$(call wait box "e$keep")" = 0 ]
+  done
+  forgotten() { run call state box e0 && [[ $output == "5 process e0 does not exist" ]]; }
+  eventually forgotten
+  [[ $(call state box e100) == "STOPPED "* ]]
+  call delete box e100
+  # One that fails to start, too.
+  call exec box e0 "attach://$BUNDLE/e.sock?keep=0" '{"cwd":"/","args":["nosuch"]}'
+  run ! call start box e0
+  eventually forgotten
+  [ ! -e "$BUNDLE/e.sock" ]
+  call kill box 9
+  call wait box
+  call delete box
+}
+
 @test "a terminal: its size follows, its output is raw" {
   TTY=true STDIN=attach: start_shim 'sleep 0.5; tty; stty size'
   call resize box 100 40

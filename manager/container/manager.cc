@@ -30,6 +30,8 @@ Status ConnectSession(const std::string& socket, const SessionClient& client, Se
 }
 
 constexpr auto kPollCancel = std::chrono::milliseconds(100);
+// Seconds in which the client of an exec asks the next daemon how it ended.
+constexpr int kKeptExec = 600;
 
 uint64_t FolderSize(const std::string& path) {
   uint64_t size = 0;
@@ -324,11 +326,14 @@ StatusOr<Session> ContainerManager::Exec(const ocid::v1::ExecRequest::Start& sta
                                      .size = start.size(),
                                      .privileged = start.privileged()},
                                     rootfs));
+  // Should we die, nobody asks for the end of one without a client; a client waits for the next of
+  // us.
+  const int keep = start.detach() ? 0 : kKeptExec;
   const std::string socket = bundle + "/exec-" + session.exec_id.substr(0, 16) + ".sock";
   RETURN_IF_ERROR(shim->Exec(session.exec_id,
                              {.terminal = start.tty(),
                               .input = start.stdin() ? "attach:" : "",
-                              .output = "attach://" + socket},
+                              .output = fmt::format("attach://{}?keep={}", socket, keep)},
                              process));
   Undo remove([&] { IgnoreError(shim->Delete(session.exec_id), "half made"); });
   if (!start.detach()) RETURN_IF_ERROR(ConnectSession(socket, client, &session));
