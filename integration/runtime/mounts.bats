@@ -113,6 +113,38 @@ user_namespace() {
   done
 }
 
+@test "a shared bind mount below a shared root: what is mounted on one side is seen on the other, and nothing else" {
+  mkdir -p "$FILE_DIR/both" rootfs/mnt
+  cat >"$FILE_DIR/around" <<'END'
+set -e
+count() { grep -c . /proc/self/mountinfo; }
+mount -t tmpfs -o mode=755 tmpfs "$FILE_DIR/both"
+mkdir "$FILE_DIR/both/in" "$FILE_DIR/both/out"
+mount --make-rshared /
+before=$(count)
+trap '"$OCIRUN" --root "$FILE_DIR/state" delete -f box' EXIT
+"$OCIRUN" --root "$FILE_DIR/state" run -d box </dev/null >"$FILE_DIR/said" 2>&1 || { cat "$FILE_DIR/said"; exit 1; }
+[ "$(count)" = "$before" ]
+"$OCIRUN" --root "$FILE_DIR/state" exec box sh -c 'mount -t tmpfs tmpfs /mnt; mount -t tmpfs tmpfs /both/out && touch /both/out/ours'
+[ ! -e "$FILE_DIR/both/out/ours" ] || before=$((before + 1)) seen=out
+[ "$(count)" = "$before" ]
+mount -t tmpfs tmpfs "$FILE_DIR/both/in"
+touch "$FILE_DIR/both/in/host"
+echo $seen $("$OCIRUN" --root "$FILE_DIR/state" exec box ls /both/in)
+END
+  edit_config . '.process.args = ["sleep", "100"] | .process.capabilities[] += ["CAP_SYS_ADMIN"] | .linux.rootfsPropagation = "rshared"'
+  add_mount '{"destination": "/both", "type": "bind", "source": "'"$FILE_DIR/both"'", "options": ["rbind", "rshared"]}'
+  export OCIRUN
+  run unshare -m sh "$FILE_DIR/around"
+  echo "$output"
+  [ "$status" -eq 0 ] && [ "$output" = "out host" ]
+  # Without a shared root it goes one way only, as with runc.
+  edit_config . 'del(.linux.rootfsPropagation)'
+  run unshare -m sh "$FILE_DIR/around"
+  echo "$output"
+  [ "$status" -eq 0 ] && [ "$output" = host ]
+}
+
 @test "links: bound themselves, copied, mounted on; dangling ones are followed inside" {
   ln -sfn target "$FILE_DIR/link"
   ln -sfn /tmp/made/here rootfs/etc/dangling

@@ -13,6 +13,7 @@
 
 #include <charconv>
 #include <cstring>
+#include <map>
 
 #include "base/open_fds.h"
 #include "base/path.h"
@@ -44,6 +45,8 @@ struct Progress {
   UniqueFd root;  // of the container, before and after it is "/"
   std::optional<linux_::Terminal> terminal;
   std::string command;  // what will be executed
+  std::map<size_t, UniqueFd>
+      sources;  // of spec.mounts, by their place: those opened before their turn
 };
 
 // What the caller of the runtime had open is not the container's, and what the runtime itself has
@@ -141,19 +144,41 @@ Status SetNames(InitContext* c, Progress*) {
   return OkStatus();
 }
 
+// Some sources only the runtime may open.
+StatusOr<UniqueFd> OpenSource(InitContext* c, size_t index) {
+  const oci::Mount& mount = c->spec.mounts[index];
+  if (!c->runtime_is_root || !linux_::NeedsRuntime(mount, c->spec.linux))
+    return linux_::OpenSourceTree(mount, c->spec.linux, UniqueFd());
+  RETURN_IF_ERROR(RequestSource(c->parent, index));
+  return ReceiveSource(c->parent);
+}
+
+Status OpenPeers(InitContext* c, Progress* p) {
+  if (c->spec.linux.Find(NamespaceType::kMount) == nullptr) return OkStatus();
+  for (size_t i = 0; i < c->spec.mounts.size(); ++i) {
+    if (!linux_::GoesOut(c->spec.mounts[i], c->spec.linux)) continue;
+    auto source = OpenSource(c, i);
+    // In another mount of the container, and not there before that one.
+    if (ErrnoOf(source.status()) == ENOENT) continue;
+    RETURN_IF_ERROR(source.status());
+    p->sources[i] = *std::move(source);
+  }
+  return OkStatus();
+}
+
 Status PrepareRoot(InitContext* c, Progress* p) {
   ASSIGN_OR_RETURN(p->root, linux_::PrepareRoot(c->spec));
   return OkStatus();
 }
 
-// Some sources only the runtime may open: it does so when their turn has come, since one mount's
-// source may be in another mount.
-Status MakeMount(InitContext* c, const linux_::MountContext& context, size_t index) {
+// A source is opened when its turn has come, since it may be in another mount.
+Status MakeMount(InitContext* c, Progress* p, const linux_::MountContext& context, size_t index) {
   const oci::Mount& mount = c->spec.mounts[index];
   UniqueFd source;
-  if (c->runtime_is_root && linux_::NeedsRuntime(mount, c->spec.linux)) {
-    RETURN_IF_ERROR(RequestSource(c->parent, index));
-    ASSIGN_OR_RETURN(source, ReceiveSource(c->parent));
+  if (const auto early = p->sources.find(index); early != p->sources.end()) {
+    source = std::move(early->second);
+  } else if (c->runtime_is_root && linux_::NeedsRuntime(mount, c->spec.linux)) {
+    ASSIGN_OR_RETURN(source, OpenSource(c, index));
   }
   return linux_::MountInRoot(context, mount, source);
 }
@@ -171,7 +196,7 @@ Status MakeMounts(InitContext* c, Progress* p) {
   for (size_t i = 0; i < c->spec.mounts.size(); ++i) {
     const oci::Mount& mount = c->spec.mounts[i];
     RETURN_IF_ERROR(
-        Annotate(MakeMount(c, context, i),
+        Annotate(MakeMount(c, p, context, i),
                  fmt::format("error mounting {:?} to rootfs at {:?}",
                              mount.source.empty() ? mount.type : mount.source, mount.destination)));
   }
@@ -302,6 +327,7 @@ constexpr struct {
     {"session", NewSession},                   // before a terminal can become the controlling one
     {"loopback", LoopbackUp},
     {"hostname", SetNames},
+    {"shared mounts", OpenPeers, Blame::kItem},  // before all mounts leave their peers on the host
     {"root file system", PrepareRoot},
     {"mounts", MakeMounts, Blame::kItem},
     {"hooks", RuntimeHooks},  // after the namespaces, before pivot_root (config.md)

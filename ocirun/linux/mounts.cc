@@ -347,11 +347,22 @@ bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config) {
   return options->id_map != IdMapScope::kNone || config.Find(oci::NamespaceType::kUser) != nullptr;
 }
 
+bool GoesOut(const oci::Mount& mount, const oci::Linux& config) {
+  if (config.rootfs_propagation != "shared" && config.rootfs_propagation != "rshared") return false;
+  const auto options = ParseMountOptions(mount);
+  if (!options.ok() || !options->bind || options->remount) return false;
+  const auto& propagation = options->propagation;
+  return std::any_of(propagation.begin(), propagation.end(),
+                     [](uint64_t flags) { return (flags & MS_SHARED) != 0; });
+}
+
 StatusOr<UniqueFd> OpenSourceTree(const oci::Mount& mount, const oci::Linux& config,
                                   const UniqueFd& user_namespace) {
   ASSIGN_OR_RETURN(const MountOptions options, ParseMountOptions(mount));
   ASSIGN_OR_RETURN(UniqueFd source, OpenSource(mount, options));
   if (!CanDetachTrees()) {
+    if (GoesOut(mount, config))
+      return Unsupported("a mount whose own mounts the host sees needs Linux 5.2 (open_tree)");
     if (options.id_map == IdMapScope::kNone) return source;
     return Unsupported("an idmapped mount needs Linux 5.12 (open_tree, mount_setattr)");
   }

@@ -37,6 +37,11 @@ struct MountContext {
 // reach.
 bool NeedsRuntime(const oci::Mount& mount, const oci::Linux& config);
 
+// Whether what is mounted in this mount is to be seen on the host: a shared bind mount below a
+// shared root (linux.rootfsPropagation). Its source is opened before PrepareRoot(), after which
+// nothing has peers on the host any more; as a tree, which keeps them.
+bool GoesOut(const oci::Mount& mount, const oci::Linux& config);
+
 // Opens such a source as a detached tree, mapped if the mount is; where there are none the source
 // is opened only, and no mount can be mapped. `user_namespace` is the one that the container joins,
 // invalid if it makes one. Runs in the runtime, in init's mount namespace: what earlier mounts have
