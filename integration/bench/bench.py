@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures the budget table of this project side by side with the peers that are installed.
 
-usage: bench.py [--bin build/release/bin] [--only WORD] [--runs N] [--registry HOST:PORT] [--image NAME]
+usage: bench.py [--bin build/release/bin] [--only WORD,...] [--runs N] [--registry HOST:PORT] [--image NAME]
                 [--markdown FILE]   (its part between the two `table` comments is replaced)
 
 Run as root. Every row is measured in one run on one machine and judged as a ratio; absolute times
@@ -15,7 +15,7 @@ network. `limit` is a small static program that does nothing but clone3, a bind 
 and exec; `floor` makes every system call that the bundle's config.json needs, and no other. crun refuses hybrid cgroups: there everything is measured in a private mount namespace in
 which /sys/fs/cgroup/unified is not mounted. The manager rows use busybox of the registry, if one is
 given, so that every peer runs the same image; podman gets limits that a root without
-CAP_SYS_RESOURCE may set.
+CAP_SYS_RESOURCE may set. Podman's storage and a containerd for the rows of shims are the bench's own.
 """
 import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -78,6 +78,70 @@ def pss_kib(pid):
     return int(re.search(r'^Pss:\s+(\d+)', open(f'/proc/{pid}/smaps_rollup').read(), re.M).group(1))
 
 
+def cpu_seconds(pid):
+    """What all threads of a process have run so far."""
+    return sum(int(open(f'/proc/{pid}/task/{t}/schedstat').read().split()[0]) for t in os.listdir(f'/proc/{pid}/task')) / 1e9
+
+
+def pids(pattern):
+    return [int(p) for p in subprocess.run(['pgrep', '-f', '--', pattern], capture_output=True, text=True).stdout.split()]
+
+
+class Containerd:
+    """A containerd of the bench's own, with busybox as image `box`. A shim's containers are in a namespace of its name."""
+    RUNTIMES = {'ocishim': 'io.containerd.ocirun.v2', 'containerd-shim-runc-v2': 'io.containerd.runc.v2'}
+
+    def __init__(self, tmp, ocishim, rootfs):
+        self.address, self.tmp = f'{tmp}/containerd.sock', tmp
+        os.makedirs(f'{tmp}/path')
+        os.symlink(ocishim, f'{tmp}/path/containerd-shim-ocirun-v2')
+        open(f'{tmp}/containerd.toml', 'w').write(f'''version = 2
+root = "{tmp}/containerd"
+state = "{tmp}/containerd-state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "{self.address}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{tmp}/opt"
+''')
+        self.process = subprocess.Popen(['containerd', '-c', f'{tmp}/containerd.toml'], stdout=open(f'{tmp}/containerd.log', 'w'), stderr=subprocess.STDOUT,
+                                        env={**os.environ, 'PATH': f'{tmp}/path:{os.environ["PATH"]}'})
+        for _ in range(100):
+            if subprocess.run(self.ctr('ocishim', 'version'), capture_output=True).returncode == 0:
+                break
+            time.sleep(0.1)
+        sh(f'{REPO}/contrib/images/make-layout', f'{tmp}/layout', rootfs, '{"Env":["PATH=/bin"]}')
+        sh('tar', '-C', f'{tmp}/layout', '-cf', f'{tmp}/box.tar', '.')
+        for shim in self.RUNTIMES:
+            sh(*self.ctr(shim, 'image', 'import', '--base-name', 'box', f'{tmp}/box.tar'))
+
+    def ctr(self, shim, *args):
+        return ['ctr', '-a', self.address, '-n', f'bench-{shim}', *args]
+
+    def run(self, shim, *args):
+        """`args`: options, the container's name, its command."""
+        *options, name, command = args
+        return self.ctr(shim, 'run', '--runtime', self.RUNTIMES[shim], *options, 'box:latest', name, *command)
+
+    def shims(self, shim):
+        return pids(f'-namespace bench-{shim} .*-address {self.address}')
+
+    def remove(self, shim):
+        for kind, option in (('task', ['-f']), ('container', [])):
+            names = sh(*self.ctr(shim, kind, 'ls', '-q')).split()
+            if names:
+                sh(*self.ctr(shim, kind, 'rm', *option, *names))
+
+    def stop(self):
+        for shim in self.RUNTIMES:
+            self.remove(shim)
+        self.process.terminate(); self.process.wait(30)
+        for shim in self.RUNTIMES:
+            sh('find', '/sys/fs/cgroup', '-maxdepth', '2', '-type', 'd', '-name', f'bench-{shim}', '-exec', 'rmdir', '{}', '+')
+            for runtime in ('runc', 'ocirun'):
+                shutil.rmtree(f'/run/containerd/{runtime}/bench-{shim}', ignore_errors=True)
+
+
 class Bench:
     def __init__(self, args):
         self.args, self.rows = args, []
@@ -87,6 +151,7 @@ class Bench:
         self.bin = os.path.abspath(args.bin)
         self.ocirun, self.ocictl = f'{self.bin}/ocirun', f'{self.bin}/ocictl'
         self.daemon = None
+        self.podman = ['podman', '--root', f'{self.tmp}/podman', '--runroot', f'{self.state}/podman']
         self.busybox = f'{args.registry}/library/busybox' if args.registry else 'busybox'
         conf = f'{self.tmp}/containers.conf'
         open(conf, 'w').write('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
@@ -110,11 +175,15 @@ class Bench:
         self.rows.append((what, cells[0], ', '.join(cells[1:]) or '–', budget))
         print(f'{what}: ' + '; '.join(cells), flush=True)
 
+    def rootfs(self):
+        if not os.path.isdir(f'{self.tmp}/rootfs'):
+            sh(f'{REPO}/contrib/images/make-busybox', f'{self.tmp}/rootfs')
+        return f'{self.tmp}/rootfs'
+
     def bundle(self, name, change):
         path = f'{self.tmp}/{name}'
         os.makedirs(path)
-        if not os.path.isdir(f'{self.tmp}/rootfs'):
-            sh(f'{REPO}/contrib/images/make-busybox', f'{self.tmp}/rootfs')
+        self.rootfs()
         sh('runc' if have('runc') else self.ocirun, 'spec', cwd=path)
         config = json.load(open(f'{path}/config.json'))
         config['root'] = {'path': f'{self.tmp}/rootfs'}
@@ -184,9 +253,9 @@ class Bench:
 
     def peers(self):
         """Managers whose daemon answers: name -> command prefix."""
-        for name, probe in (('docker', ['docker', 'info']), ('podman', ['podman', 'info'])):
-            if have(name) and subprocess.run(probe, capture_output=True).returncode == 0:
-                yield name, [name]
+        for name, command in (('docker', ['docker']), ('podman', self.podman)):
+            if have(name) and subprocess.run(command + ['info'], capture_output=True).returncode == 0:
+                yield name, command
 
     def manager_rows(self):
         ms = lambda v: {k: x if isinstance(x, str) else x * 1000 for k, x in v.items()}
@@ -209,28 +278,102 @@ class Bench:
             self.row('`exec` into a running container, whole command', ms(in_turns(everyone('exec', 'bench-x', 'true'), runs)), 'ms', '≤ 10 ms')
             for argv in everyone('rm', '-f', 'bench-x').values():
                 subprocess.run(argv, capture_output=True)
-        if self.wants('shim'):
-            n = 20
-            for i in range(n):
-                sh(*self.ctl('run', '-d', '--name', f'bench-{i}', self.busybox, 'sleep', '1000'))
-            shims = [int(p) for p in sh('pgrep', '-f', f'ocishim .*({self.tmp}|{self.state})/').split()]
-            total = sum(pss_kib(p) for p in shims)
-            self.row(f'shim, PSS each ({len(shims)} running)', {'ocishim': total / 1024 / max(1, len(shims))}, 'MB', '≤ 1 MB')
-            sh(*self.ctl('rm', '-f', *[f'bench-{i}' for i in range(n)]))
         if self.wants('log'):
             lines = 'yes ' + 'x' * 99 + ' | head -c 200000000'
             self.row('`run --rm` that prints 200 MB', in_turns(everyone('run', '--rm', self.busybox, 'sh', '-c', lines), 1), 's', '≤ 1.2 s')
+            self.log_rows(everyone)
         if self.args.registry and self.wants('pull'):
             ref = f'{self.args.registry}/{self.args.image}'
             def remove():
                 for argv in everyone('rmi', '-f', ref).values():
                     subprocess.run(argv, capture_output=True)
-            pulls = {n: (a[:1] + ['pull', '--tls-verify=false'] + a[2:] if n == 'podman' else a) for n, a in everyone('pull', ref).items()}
+            pulls = {n: a[:-1] + ['--tls-verify=false', ref] if n == 'podman' else a for n, a in everyone('pull', ref).items()}
             self.row(f'`pull` of {self.args.image}', in_turns(pulls, 3, before=remove), 's', '≤ 1.8 s')
             remove()
 
-    def wants(self, word):
-        return not self.args.only or self.args.only == word
+    def log_rows(self, everyone):
+        """Podman's log is k8s-file, the others' is json-file."""
+        loads = f'{os.path.dirname(self.bin)}/test'
+        with open(f'{self.tmp}/lines', 'wb') as lines:
+            lines.write((b'x' * 99 + b'\n') * 1000000)
+        driver = lambda name: 'k8s-file' if name == 'podman' else 'json-file'
+        def start(*args):
+            return {n: a[:a.index('run') + 1] + ['-d', '--name', 'bench-log', '--network', 'none', '--log-driver', driver(n)] + a[a.index('run') + 1:]
+                    for n, a in everyone('run', *args).items()}
+        rates, shares = {}, {}
+        for name, argv in start('-v', f'{self.tmp}/lines:/lines:ro', self.busybox, 'cat', *['/lines'] * 10).items():
+            begin = time.perf_counter()
+            sh(*argv); sh(*everyone('wait', 'bench-log')[name])
+            rates[name] = 1000 / (time.perf_counter() - begin)
+            sh(*everyone('rm', 'bench-log')[name])
+        self.row('output of 1 GB in lines of 100 into a log', rates, 'MB/s', '≥ 300 MB/s')
+        for name, argv in start('-v', f'{loads}:/loads:ro', self.busybox, '/loads/bench_lines', '1000').items():
+            container = sh(*argv).strip()
+            pid = pids(f'ocishim .*{container}|conmon .*{container}|containerd-shim.*{container}')[0]
+            time.sleep(1)
+            before = cpu_seconds(pid)
+            time.sleep(10)
+            shares[name] = (cpu_seconds(pid) - before) * 10
+            sh(*everyone('rm', '-f', 'bench-log')[name])
+        self.row('CPU of the shim of a container that prints 1,000 lines a second', shares, '% of a core', '≤ 1 %')
+
+    def shim_rows(self):
+        containerd = Containerd(self.tmp, f'{self.bin}/ocishim', self.rootfs())
+        try:
+            if self.wants('shim'):
+                self.shim_memory(containerd)
+            if self.wants('ctr'):
+                self.ctr_rows(containerd)
+        finally:
+            containerd.stop()
+
+    def shim_memory(self, containerd):
+        n, sleep = 20, ['sleep', '1000']
+        names = [f'bench-{i}' for i in range(n)]
+        detached = {'ocishim': self.ctl('run', '-d'), **{m: p + ['run', '-d'] for m, p in self.peers() if m == 'podman'}}
+        for name in names:
+            for argv in detached.values():
+                sh(*argv, '--name', name, '--network', 'none', self.busybox, *sleep)
+            for shim in containerd.RUNTIMES:
+                sh(*containerd.run(shim, '-d', name, sleep))
+        each = lambda found: sum(pss_kib(p) for p in found) / n
+        values = {'ocishim': each(pids(f'ocishim .*({self.tmp}|{self.state})/ocid')), 'ocishim under containerd': each(containerd.shims('ocishim')),
+                  'containerd-shim-runc-v2': each(containerd.shims('containerd-shim-runc-v2'))}
+        if 'podman' in detached:
+            values['conmon'] = each(pids(f'conmon .*{self.tmp}/podman'))
+        self.row(f'shim, PSS each ({n} containers of each kind running)', values, 'KB', '≤ 1,000 KB')
+        sh(*self.ctl('rm', '-f', *names))
+        if 'podman' in detached:
+            sh(*self.podman, 'rm', '-f', '-t', '0', *names)
+        further = {}
+        for shim in containerd.RUNTIMES:
+            containerd.remove(shim)
+            for name in names:
+                sh(*containerd.run(shim, '-d', '--annotation', 'io.containerd.runc.v2.group=pod', name, sleep))
+                found = containerd.shims(shim)
+                if name == names[0]:
+                    first = pss_kib(found[0])
+            if len(found) != 1:
+                further[shim] = f'{len(found)} shims'
+                continue
+            further[shim] = (pss_kib(found[0]) - first) / (n - 1)
+        self.row('a further container in the same shim, PSS', further, 'KB', '≤ 200 KB')
+        for shim in containerd.RUNTIMES:
+            containerd.remove(shim)
+
+    def ctr_rows(self, containerd):
+        ms = lambda v: {k: x if isinstance(x, str) else x * 1000 for k, x in v.items()}
+        run = {shim: containerd.run(shim, '--rm', 'x', ['true']) for shim in containerd.RUNTIMES}
+        self.row('`ctr run --rm`', ms(in_turns(run, self.args.runs)), 'ms')
+        for shim in containerd.RUNTIMES:
+            sh(*containerd.run(shim, '-d', 'y', ['sleep', '1000']))
+        # Every exec has a name of its own.
+        execs = {shim: ['sh', '-c', f'exec {" ".join(containerd.ctr(shim, "task", "exec"))} --exec-id e$$ y true'] for shim in containerd.RUNTIMES}
+        self.row('`ctr task exec`', ms(in_turns(execs, self.args.runs)), 'ms')
+
+    def wants(self, *words):
+        only = self.args.only.split(',') if self.args.only else words
+        return any(word in only for word in words)
 
     def clean(self):
         if self.daemon:
@@ -266,10 +409,12 @@ def main():
     leave_hybrid_cgroups()
     b = Bench(args)
     try:
-        if not b.args.only or b.args.only in ('run', 'exec', 'memory'):
+        if b.wants('run', 'exec', 'memory'):
             b.runtime_rows()
-        if not b.args.only or b.args.only not in ('run', 'exec', 'memory'):
+        if b.wants('idle', 'ps', 'cli', 'log', 'pull', 'shim', 'ctr'):
             b.manager_rows()
+        if b.wants('shim', 'ctr') and have('containerd'):
+            b.shim_rows()
     finally:
         b.clean()
     if b.args.markdown:
