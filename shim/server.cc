@@ -18,6 +18,12 @@ namespace {
 
 // Longer than any client waits, and short enough for every clock.
 constexpr std::chrono::hours kLongest{24 * 365};
+// A manager has one, and a person who looks around one more.
+constexpr size_t kMaxConnections = 256;
+// Of answers to one client.
+constexpr size_t kMaxUnsent = 1 << 20;
+// Until it is tried again whether there is a descriptor for one more.
+constexpr std::chrono::milliseconds kNoDescriptors{100};
 
 }  // namespace
 
@@ -79,7 +85,13 @@ void Server::StopListening() {
 
 void Server::Accept() {
   auto socket = sys::Accept(listener_);
-  if (!socket.ok()) return;
+  if (!socket.ok()) {
+    if (ErrnoOf(socket.status()) == EAGAIN) return;  // it has left
+    // It stays in the queue: to be woken for it again and again would help nobody.
+    loop_->Change(listener_, 0);
+    loop_->After(kNoDescriptors, [this] { WatchListener(); });
+    return;
+  }
   const auto peer = sys::PeerCredentials(*socket);
   if (!peer.ok() || peer->uid != ::geteuid() || peer->gid != ::getegid()) return;
   ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
@@ -91,6 +103,12 @@ void Server::Accept() {
                                           Serve(strong, events);
                                       });
   if (watched.ok()) connections_.push_back(std::move(connection));
+  WatchListener();
+}
+
+void Server::WatchListener() {
+  if (listener_)
+    loop_->Change(listener_, connections_.size() < kMaxConnections ? uint32_t{EPOLLIN} : 0);
 }
 
 void Server::Serve(const ConnectionPtr& connection, uint32_t events) {
@@ -174,8 +192,10 @@ bool Server::Flush(Connection* connection) {
     }
     connection->outgoing.erase(0, static_cast<size_t>(n));
   }
-  loop_->Change(connection->socket,
-                connection->outgoing.empty() ? EPOLLIN : uint32_t{EPOLLIN} | EPOLLOUT);
+  const size_t unsent = connection->outgoing.size();
+  const uint32_t input = unsent < kMaxUnsent ? uint32_t{EPOLLIN} : 0;
+  const uint32_t output = unsent == 0 ? 0 : uint32_t{EPOLLOUT};
+  loop_->Change(connection->socket, input | output);
   if (when_flushed_ && connection->outgoing.empty()) WhenFlushed(std::move(when_flushed_));
   return alive;
 }
@@ -183,6 +203,7 @@ bool Server::Flush(Connection* connection) {
 void Server::Drop(const ConnectionPtr& connection) {
   loop_->Forget(connection->socket);
   connections_.remove(connection);
+  WatchListener();
   if (when_flushed_) WhenFlushed(std::move(when_flushed_));
 }
 

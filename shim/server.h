@@ -37,9 +37,10 @@ class Reply {
   std::shared_ptr<Call> call_;
 };
 
-// A ttrpc server for unary calls. The peer must have our own user and group id. What a request says
-// beside service, method, payload and timeout (its metadata: containerd sends the namespace) has no
-// meaning here.
+// A ttrpc server for unary calls. The peer must have our own user and group id. Bounded: so many
+// clients at once, the next one waits; and who does not read its answers is not heard. What a
+// request says beside service, method, payload and timeout (its metadata: containerd sends the
+// namespace) has no meaning here.
 class Server {
  public:
   // `service` is the full name, `payload` the request's bytes.
@@ -68,6 +69,7 @@ class Server {
 
   Server(Loop* loop, UniqueFd listener, Handler handler);
   void Accept();
+  void WatchListener();
   void Serve(const ConnectionPtr& connection, uint32_t events);
   bool Read(const ConnectionPtr& connection);
   void HandleFrame(const ConnectionPtr& connection, const ttrpc::Frame& frame);

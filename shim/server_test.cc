@@ -41,7 +41,9 @@ class TestServer {
                                      const std::string& payload, const Reply& reply) {
                                 calls.push_back(service + "/" + method + " " + payload);
                                 if (method == "Hold") return held.push_back(reply);
-                                reply(OkStatus(), nullptr);
+                                ::ttrpc::Response message;
+                                if (method == "Large") message.set_payload(std::string(65536, 'x'));
+                                reply(OkStatus(), &message);
                               });
   }
 
@@ -193,6 +195,41 @@ TEST_CASE("who is to end what is late hears of it, once, and not of the client's
   server.Beside([] { std::this_thread::sleep_for(300ms); });
   CHECK(told == 1);
   server.held[0](OkStatus(), nullptr);
+}
+
+TEST_CASE("who does not read its answers is not heard") {
+  TestServer server;
+  const UniqueFd client = server.Connect();
+  constexpr uint32_t kRequests = 1000;
+  std::string requests;
+  for (uint32_t i = 0; i < kRequests; ++i)
+    requests += ttrpc::EncodeFrame(2 * i + 1, ttrpc::FrameType::kRequest, "\x12\x05Large");
+  server.Beside([&] {
+    CHECK(sys::WriteAll(client, requests).ok());
+    std::this_thread::sleep_for(200ms);
+  });
+  // What the sockets hold, 1 MiB, and what one read brings.
+  CHECK(server.calls.size() < 500);
+  const auto answers = server.Ask(client, "", kRequests);
+  CHECK(answers.size() == kRequests);
+  CHECK(answers.back().stream == 2 * kRequests - 1);
+}
+
+TEST_CASE("of many clients the last one waits") {
+  TestServer server;
+  std::vector<UniqueFd> clients;
+  UniqueFd last;
+  server.Beside([&] {
+    for (int i = 0; i < 256; ++i) clients.push_back(server.Connect());
+    std::this_thread::sleep_for(100ms);
+    last = server.Connect();
+    CHECK(sys::WriteAll(last, Request(1, "Now")).ok());
+    std::this_thread::sleep_for(100ms);
+  });
+  CHECK(server.calls.empty());
+  CHECK(server.Ask(clients.front(), Request(1, "Now"), 1).size() == 1);
+  clients.pop_back();
+  CHECK(server.Ask(last, "", 1).size() == 1);
 }
 
 TEST_CASE("times that no clock has") {

@@ -455,6 +455,58 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   call delete box
 }
 
+@test "only its own user gets to it: files that are nobody's, and who connects is asked" {
+  STDIN=attach: start_shim 'sleep 1000'
+  local socket=${ADDRESS#unix://}
+  for path in "$socket" "$BUNDLE/attach.sock"; do [ "$(stat -c %a "$path")" = 600 ]; done
+  [ "$(stat -c %a "$(dirname "$socket")")" = 700 ]
+  # No name that a process with the host's network could connect to (CVE-2020-15257).
+  [ -z "$(ss -xlp | grep "pid=$(cat "$BUNDLE/shim.pid")," | awk '$5 ~ /^@/')" ]
+  # Were it open to all: a name of the same socket in a folder that is.
+  chmod 711 "$FILE_DIR" && mkdir "$BUNDLE/open" && chmod 755 "$BUNDLE" "$BUNDLE/open"
+  ln "$socket" "$BUNDLE/open/s" 2>/dev/null || { touch "$BUNDLE/open/s" && mount --bind "$socket" "$BUNDLE/open/s"; }
+  chmod 666 "$socket"
+  PATH=/usr/bin:/bin run setpriv --reuid 65534 --regid 65534 --clear-groups python3 - "$BUNDLE/open/s" <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b'\0\0\0\0\0\0\0\1\1\0')
+    print('got', s.recv(100))
+except ConnectionError as error:
+    print('got', b'', error)
+END
+  chmod 600 "$socket"
+  ! mountpoint -q "$BUNDLE/open/s" || umount "$BUNDLE/open/s"
+  [[ $output == "got b''"* ]]
+  [[ $(call state box) == "CREATED "* ]]
+  call delete box
+}
+
+@test "many clients that say nothing hold nobody up for long" {
+  start_shim 'true'
+  python3 - "${ADDRESS#unix://}" "$BUNDLE/connected" 3>&- <<'END' &
+import socket, sys, time
+sockets = []
+for _ in range(300):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    sockets.append(s)
+open(sys.argv[2], 'w').close()
+time.sleep(3)
+END
+  client=$!
+  eventually test -e "$BUNDLE/connected"
+  before=$(awk '{ print $14 + $15 }' "/proc/$(cat "$BUNDLE/shim.pid")/stat")
+  [[ $(call state box) == "CREATED "* ]]
+  wait $client
+  # It has not been busy meanwhile: in hundredths of a second.
+  [ $(($(awk '{ print $14 + $15 }' "/proc/$(cat "$BUNDLE/shim.pid")/stat") - before)) -lt 50 ]
+  call start box
+  [ "$(call wait box)" = 0 ]
+  call delete box
+}
+
 @test "a message of more than 4 MiB is refused, and neither kept nor the end of the connection" {
   start_shim 'true'
   python3 - "${ADDRESS#unix://}" <<'END'
