@@ -53,7 +53,8 @@ stop_containerd() { end_process "$FILE_DIR/containerd.pid"; }
 
 # What `run_ctr` types, for a terminal of the test's own: on_terminal $(ctr_command) ARGS...
 ctr_command() { echo ctr -a "$FILE_DIR/containerd.sock" -n "$(cat "$FILE_DIR/namespace")"; }
-run_ctr() { timeout 60 $(ctr_command) "$@" 3>&-; }
+# ctr hands TERM on to the container that it runs, and waits.
+run_ctr() { timeout -k 5 60 $(ctr_command) "$@" 3>&-; }
 
 # What the shim of a container, and the container, leave to be seen of them.
 bundle_of() { echo "$FILE_DIR/state/io.containerd.runtime.v2.task/$(cat "$FILE_DIR/namespace")/$1"; }

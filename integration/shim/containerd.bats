@@ -34,9 +34,9 @@ teardown() {
 
 
 @test "run: output on both streams, input to its end, the status" {
-  # ctr tells the end of its input to a task that it knows already.
+  # ctr tells the end of its input to a task that it knows already, or never.
   code=0
-  (printf 'one\ntwo\n'; sleep 1) | run_box --rm $IMAGE guest sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
+  (printf 'one\ntwo\n'; eventually has_status guest RUNNING; sleep 1) | run_box --rm $IMAGE guest sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
   [ "$code" = 7 ]
   [ "$(tr -d ' ' <"$FILE_DIR/out")" = 2 ]
   grep -q err "$FILE_DIR/err"
