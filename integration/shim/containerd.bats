@@ -268,6 +268,31 @@ END
   has_status guest RUNNING
 }
 
+@test "a checkpoint by containerd, and a container that goes on from it" {
+  command -v criu >/dev/null || skip "criu is not installed"
+  why=$(criu check 2>&1) || skip "criu does not work on this machine: ${why##*$'\n'}"
+  mkdir "$FILE_DIR/counts"
+  run_box -d --mount "type=bind,src=$FILE_DIR/counts,dst=/out,options=rbind:rw" $IMAGE guest \
+    sh -c 'i=0; while :; do i=$((i + 1)); echo $i >>/out/count; sleep 0.1; done'
+  has_counted() { [ "$(tail -1 "$FILE_DIR/counts/count" || echo 0)" -gt "$1" ]; }
+  eventually has_counted 5
+  run_ctr container checkpoint --task guest checkpoint:1
+  has_status guest RUNNING
+  remove_box guest
+  last=$(tail -1 "$FILE_DIR/counts/count")
+  run_ctr container restore --live guest checkpoint:1
+  has_status guest RUNNING
+  eventually has_counted $((last + 5))
+  # From where it was at the checkpoint, a little before its end.
+  [ "$(grep -cx 1 "$FILE_DIR/counts/count")" = 1 ]
+  [ "$(sort "$FILE_DIR/counts/count" | uniq -d | wc -l)" -lt 200 ]
+  run run_ctr task exec --exec-id e1 guest sh -c 'kill -0 1 && echo alive'
+  [ "$output" = alive ]
+  remove_box guest
+  run_ctr image rm checkpoint:1
+  nothing_left
+}
+
 @test "-info and -v tell what it is" {
   [[ $("$OCISHIM" -v) == *Version* ]]
   "$OCISHIM" -info </dev/null >"$FILE_DIR/out"
