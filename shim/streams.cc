@@ -247,27 +247,41 @@ Status Streams::WatchSource(Source* source) {
 
 // One read a turn, so that other streams and calls have theirs.
 void Streams::ReadSource(Source* source) {
+  const auto now = std::chrono::steady_clock::now();
+  const bool often = now - std::exchange(source->last_read, now) < kOften;
   if (!ReadOnce(source)) CloseSource(source);
-  if (source->fd && MayRest(source)) Rest(source);
+  if (source->fd && often && MayRest(*source)) {
+    loop_->Forget(source->fd);
+    Rest(source);
+  }
   PauseOrResume();
   CheckEnd();
 }
 
-// Whether lines come one by one, and quickly, with nobody who watches: what each costs is to be
-// woken for it. Whoever reads a fifo or a file watches.
-bool Streams::MayRest(Source* source) {
-  const auto now = std::chrono::steady_clock::now();
-  const bool often = now - std::exchange(source->last_read, now) < kOften;
-  return often && source->last_size < kSmallRead && !options_.terminal && !source->paused &&
-         !source->sink && !(attach_ && attach_->HasClients());
+// Whether little comes at a time, with nobody who watches. Whoever reads a fifo or a file watches.
+bool Streams::MayRest(const Source& source) const {
+  return source.last_size < kSmallRead && !options_.terminal && !source.paused && !source.sink &&
+         !(attach_ && attach_->HasClients());
 }
 
 void Streams::Rest(Source* source) {
-  loop_->Forget(source->fd);
   loop_->After(kRest, [this, source, alive = std::weak_ptr<int>(alive_)] {
-    if (alive.expired() || !source->fd || source->paused) return;
-    IgnoreError(WatchSource(source), "it was watched before, or is again");
+    if (!alive.expired() && source->fd && !source->paused) ReadRested(source);
   });
+}
+
+// What has come meanwhile is read without being told of it, and as long as there is something the
+// next rest follows: one read a rest.
+void Streams::ReadRested(Source* source) {
+  source->last_size = 0;
+  if (!ReadOnce(source)) CloseSource(source);
+  if (source->fd && source->last_size > 0 && MayRest(*source)) {
+    Rest(source);
+  } else if (source->fd) {
+    IgnoreError(WatchSource(source), "it was watched before, or is again");
+  }
+  PauseOrResume();
+  CheckEnd();
 }
 
 // False at the end of the stream.

@@ -114,8 +114,9 @@ class Streams {
   Status WatchSource(Source* source);
   void ReadSource(Source* source);
   bool ReadOnce(Source* source);
-  [[nodiscard]] bool MayRest(Source* source);
+  [[nodiscard]] bool MayRest(const Source& source) const;
   void Rest(Source* source);
+  void ReadRested(Source* source);
   void CloseSource(Source* source);
   void Deliver(Stream stream, std::string_view data);
   void PauseOrResume();

@@ -301,21 +301,30 @@ class Bench:
             return {n: a[:a.index('run') + 1] + ['-d', '--name', 'bench-log', '--network', 'none', '--log-driver', driver(n)] + a[a.index('run') + 1:]
                     for n, a in everyone('run', *args).items()}
         rates, shares = {}, {}
-        for name, argv in start('-v', f'{self.tmp}/lines:/lines:ro', self.busybox, 'cat', *['/lines'] * 10).items():
-            begin = time.perf_counter()
-            sh(*argv); sh(*everyone('wait', 'bench-log')[name])
-            rates[name] = 1000 / (time.perf_counter() - begin)
-            sh(*everyone('rm', 'bench-log')[name])
-        self.row('output of 1 GB in lines of 100 into a log', rates, 'MB/s', '≥ 300 MB/s')
+        for name, argv in start('-v', f'{self.tmp}:/lines:ro', self.busybox, 'sh', '-c', 'cat' + ' /lines/lines' * 10 + '; sleep 1000').items():
+            rates[name] = 1000 / self.at_rest(self.shim_of(sh(*argv).strip()))
+            sh(*everyone('rm', '-f', 'bench-log')[name])
+        self.row('output in lines of 100 into a log, for a CPU second of the shim', rates, 'MB', '≥ 300 MB')
         for name, argv in start('-v', f'{loads}:/loads:ro', self.busybox, '/loads/bench_lines', '1000').items():
-            container = sh(*argv).strip()
-            pid = pids(f'ocishim .*{container}|conmon .*{container}|containerd-shim.*{container}')[0]
+            shim = self.shim_of(sh(*argv).strip())
             time.sleep(1)
-            before = cpu_seconds(pid)
+            before = cpu_seconds(shim)
             time.sleep(10)
-            shares[name] = (cpu_seconds(pid) - before) * 10
+            shares[name] = (cpu_seconds(shim) - before) * 10
             sh(*everyone('rm', '-f', 'bench-log')[name])
         self.row('CPU of the shim of a container that prints 1,000 lines a second', shares, '% of a core', '≤ 1 %')
+
+    def shim_of(self, container):
+        """Docker's writes no log, dockerd does: that one."""
+        return pids(f'(ocishim|conmon) .*{container}|^[^ ]*dockerd')[0]
+
+    def at_rest(self, pid):
+        """-> CPU seconds, when the process has been idle for a second."""
+        before, now = 0, cpu_seconds(pid)
+        while now - before > 0.01:
+            time.sleep(1)
+            before, now = now, cpu_seconds(pid)
+        return now
 
     def shim_rows(self):
         containerd = Containerd(self.tmp, f'{self.bin}/ocishim', self.rootfs())
