@@ -390,6 +390,8 @@ class Bench:
             if ids:
                 subprocess.run(self.ctl('rm', '-f', *ids), capture_output=True)
             self.daemon.terminate(); self.daemon.wait(30)
+        # Podman mounts its storage on itself.
+        subprocess.run(['umount', f'{self.tmp}/podman/overlay'], capture_output=True)
         shutil.rmtree(self.tmp)
         shutil.rmtree(self.state)
 
