@@ -13,6 +13,7 @@
 #include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mountinfo.h"
 #include "base/passwd.h"
 #include "base/path.h"
 #include "base/process_handle.h"
@@ -271,6 +272,27 @@ TEST_CASE("signals by number and by name") {
   CHECK(SignalName(SIGKILL) == "SIGKILL");
   for (const char* bad : {"", "0", "65", "SIGNOPE", "RTMIN+99", "9x"})
     CHECK_FALSE(ParseSignal(bad).ok());
+}
+
+TEST_CASE("a signal goes to one process, never to a group or to all") {
+  for (const pid_t pid : {0, -1, -::getpgrp()}) CHECK(ErrnoOf(sys::Kill(pid, 0)) == ESRCH);
+  CHECK(sys::Kill(::getpid(), 0).ok());
+}
+
+TEST_CASE("mounts are visited as the whole text has them, and no further than asked") {
+  const auto all = ParseMountInfo(*ReadFile("/proc/self/mountinfo"));
+  std::vector<std::string> visited;
+  REQUIRE(VisitMounts([&](const MountInfo& mount) {
+            visited.push_back(mount.mount_point + " " + mount.type);
+            return true;
+          }).ok());
+  // Others mount meanwhile; the first ones stay.
+  REQUIRE(all.size() > 3);
+  REQUIRE(visited.size() > 3);
+  for (size_t i = 0; i < 3; ++i) CHECK(visited[i] == all[i].mount_point + " " + all[i].type);
+  size_t count = 0;
+  REQUIRE(VisitMounts([&](const MountInfo&) { return ++count < 2; }).ok());
+  CHECK(count == 2);
 }
 
 TEST_CASE("a command gets its input and gives its output and status") {

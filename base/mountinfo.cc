@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/mountinfo.h"
 
-#include <algorithm>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "base/sys/file.h"
 #include "base/text.h"
 
 namespace ocirun {
@@ -24,19 +30,41 @@ std::string Unescape(std::string_view text) {
   return out;
 }
 
+// 36 35 98:0 ROOT MOUNT-POINT OPTIONS [OPTIONAL...] - TYPE SOURCE SUPER-OPTIONS
+std::optional<MountInfo> ParseMount(std::string_view line) {
+  const std::vector<std::string_view> words = SplitWords(line, " ");
+  const auto dash = std::find(words.begin(), words.end(), "-");
+  if (words.size() < 10 || words.end() - dash < 4) return std::nullopt;
+  return MountInfo{Unescape(words[3]), Unescape(words[4]), std::string(dash[1]), Unescape(dash[2]),
+                   std::string(dash[3])};
+}
+
 }  // namespace
 
 std::vector<MountInfo> ParseMountInfo(std::string_view mountinfo) {
   std::vector<MountInfo> out;
-  for (const std::string_view line : SplitWords(mountinfo, "\n")) {
-    // 36 35 98:0 ROOT MOUNT-POINT OPTIONS [OPTIONAL...] - TYPE SOURCE SUPER-OPTIONS
-    const std::vector<std::string_view> words = SplitWords(line, " ");
-    const auto dash = std::find(words.begin(), words.end(), "-");
-    if (words.size() < 10 || words.end() - dash < 4) continue;
-    out.push_back({Unescape(words[3]), Unescape(words[4]), std::string(dash[1]), Unescape(dash[2]),
-                   std::string(dash[3])});
-  }
+  for (const std::string_view line : SplitWords(mountinfo, "\n"))
+    if (auto mount = ParseMount(line)) out.push_back(*std::move(mount));
   return out;
+}
+
+Status VisitMounts(const std::function<bool(const MountInfo&)>& visit) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::Open("/proc/self/mountinfo", O_RDONLY));
+  std::array<char, 4096> buffer;  // the kernel gives no more at a time
+  std::string text;               // from the beginning of a line
+  for (;;) {
+    const ssize_t n =
+        sys::RetryEintr([&] { return ::read(fd.get(), buffer.data(), buffer.size()); });
+    if (n < 0) return SysError(errno, "read", "/proc/self/mountinfo");
+    if (n == 0) return OkStatus();
+    text.append(buffer.data(), static_cast<size_t>(n));
+    size_t line = 0;
+    for (size_t end; (end = text.find('\n', line)) != std::string::npos; line = end + 1) {
+      const auto mount = ParseMount(std::string_view(text).substr(line, end - line));
+      if (mount && !visit(*mount)) return OkStatus();
+    }
+    text.erase(0, line);
+  }
 }
 
 }  // namespace ocirun

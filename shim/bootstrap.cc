@@ -136,9 +136,9 @@ Status MoveToCgroup(pid_t pid, const std::string& path) {
   if (path.empty()) return OkStatus();
   for (const std::string& part : PathComponents(path))
     if (part == "..") return InvalidArgument("shim_cgroup {:?}: must not hold ..", path);
-  ASSIGN_OR_RETURN(const std::string mounts, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::vector<cgroup::Hierarchy> hierarchies, cgroup::HostHierarchies());
   bool found = false;
-  for (const cgroup::Hierarchy& hierarchy : cgroup::FindHierarchies(mounts)) {
+  for (const cgroup::Hierarchy& hierarchy : hierarchies) {
     const std::string folder = fmt::format("{}/{}", hierarchy.mount_point, path);
     if (!PathExists(folder)) continue;
     RETURN_IF_ERROR(

@@ -102,14 +102,13 @@ Json DescribeOomKill(const std::string& memory_cgroup) {
 }
 
 CgroupView CgroupsOf(pid_t pid) {
-  const auto mounts = ReadFile("/proc/self/mountinfo");
+  const auto hierarchies = cgroup::HostHierarchies();
   const auto cgroups = ReadFile(fmt::format("/proc/{}/cgroup", pid));
-  if (!mounts.ok() || !cgroups.ok()) return {};
-  const std::vector<cgroup::Hierarchy> hierarchies = cgroup::FindHierarchies(*mounts);
+  if (!hierarchies.ok() || !cgroups.ok()) return {};
   CgroupView out;
-  for (const cgroup::Hierarchy& hierarchy : hierarchies) {
+  for (const cgroup::Hierarchy& hierarchy : *hierarchies) {
     std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
-    if (hierarchy.v2) name = hierarchies.size() == 1 ? "" : cgroup::kUnified;
+    if (hierarchy.v2) name = hierarchies->size() == 1 ? "" : cgroup::kUnified;
     out[name] = hierarchy.mount_point + cgroup::OwnCgroup(*cgroups, hierarchy);
   }
   return out;

@@ -162,13 +162,16 @@ Status UnmountBelow(const std::string& rootfs) {
   if (::realpath(rootfs.c_str(), resolved) == nullptr)
     return errno == ENOENT ? OkStatus() : SysError(errno, "realpath", rootfs);
   const std::string top = resolved;
-  ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/self/mountinfo"));
-  std::vector<MountInfo> mounts = ParseMountInfo(text);
+  std::vector<std::string> places;
+  RETURN_IF_ERROR(VisitMounts([&](const MountInfo& mount) {
+    if (mount.mount_point == top || mount.mount_point.starts_with(top + "/"))
+      places.push_back(mount.mount_point);
+    return true;
+  }));
   // What was mounted last covers what was mounted first.
-  std::reverse(mounts.begin(), mounts.end());
-  for (const MountInfo& mount : mounts) {
-    if (mount.mount_point != top && !mount.mount_point.starts_with(top + "/")) continue;
-    const Status unmounted = sys::Unmount(mount.mount_point, MNT_DETACH | UMOUNT_NOFOLLOW);
+  std::reverse(places.begin(), places.end());
+  for (const std::string& place : places) {
+    const Status unmounted = sys::Unmount(place, MNT_DETACH | UMOUNT_NOFOLLOW);
     if (!unmounted.ok() && ErrnoOf(unmounted) != EINVAL) return unmounted;  // EINVAL: gone
   }
   return OkStatus();

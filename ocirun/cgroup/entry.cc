@@ -71,9 +71,9 @@ Status Enter(const Entry& entry) {
 }
 
 StatusOr<Entry> EntryOfProcess(pid_t pid) {
-  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::vector<Hierarchy> hierarchies, HostHierarchies());
   ASSIGN_OR_RETURN(const std::string cgroups, ReadFile(fmt::format("/proc/{}/cgroup", pid)));
-  for (const Hierarchy& hierarchy : FindHierarchies(mountinfo)) {
+  for (const Hierarchy& hierarchy : hierarchies) {
     if (!hierarchy.v2) continue;
     Entry entry;
     ASSIGN_OR_RETURN(entry.folder, sys::Open(hierarchy.mount_point + OwnCgroup(cgroups, hierarchy),

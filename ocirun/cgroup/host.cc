@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/mountinfo.h"
 #include "base/text.h"
 
@@ -23,19 +24,33 @@ std::vector<std::string> Controllers(std::string_view options) {
   return out;
 }
 
+// Of a hierarchy that is mounted more than once the first mount counts.
+void AddHierarchy(const MountInfo& mount, std::vector<Hierarchy>* out) {
+  if (mount.type != "cgroup" && mount.type != "cgroup2") return;
+  Hierarchy hierarchy{mount.mount_point, mount.root, {}, mount.type == "cgroup2"};
+  if (!hierarchy.v2) hierarchy.controllers = Controllers(mount.super_options);
+  const bool known = std::any_of(out->begin(), out->end(), [&](const Hierarchy& other) {
+    return other.v2 == hierarchy.v2 && other.controllers == hierarchy.controllers;
+  });
+  if (!known) out->push_back(std::move(hierarchy));
+}
+
 }  // namespace
 
 std::vector<Hierarchy> FindHierarchies(std::string_view mountinfo) {
   std::vector<Hierarchy> out;
-  for (const MountInfo& mount : ParseMountInfo(mountinfo)) {
-    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
-    Hierarchy hierarchy{mount.mount_point, mount.root, {}, mount.type == "cgroup2"};
-    if (!hierarchy.v2) hierarchy.controllers = Controllers(mount.super_options);
-    const bool known = std::any_of(out.begin(), out.end(), [&](const Hierarchy& other) {
-      return other.v2 == hierarchy.v2 && other.controllers == hierarchy.controllers;
-    });
-    if (!known) out.push_back(std::move(hierarchy));
-  }
+  for (const MountInfo& mount : ParseMountInfo(mountinfo)) AddHierarchy(mount, &out);
+  return out;
+}
+
+StatusOr<std::vector<Hierarchy>> HostHierarchies() {
+  ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
+  const auto all = static_cast<size_t>(std::count(own.begin(), own.end(), '\n'));
+  std::vector<Hierarchy> out;
+  RETURN_IF_ERROR(VisitMounts([&](const MountInfo& mount) {
+    AddHierarchy(mount, &out);
+    return out.size() < all;
+  }));
   return out;
 }
 

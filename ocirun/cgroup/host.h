@@ -21,6 +21,9 @@ struct Hierarchy {
 // The cgroup and cgroup2 mounts in the text of /proc/self/mountinfo (proc(5)), each once.
 std::vector<Hierarchy> FindHierarchies(std::string_view mountinfo);
 
+// Those of this host; the mounts are read up to the last of them.
+StatusOr<std::vector<Hierarchy>> HostHierarchies();
+
 // The path of `hierarchy` in the text of /proc/PID/cgroup ("4:memory:/a/b"), "/" when it is absent.
 std::string OwnCgroup(std::string_view proc_cgroup, const Hierarchy& hierarchy);
 

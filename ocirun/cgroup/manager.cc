@@ -73,9 +73,9 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
 
 StatusOr<std::unique_ptr<Manager>> NewHostManager(const std::string& cgroups_path,
                                                   const std::string& id, Tolerance tolerance) {
-  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::vector<Hierarchy> hierarchies, HostHierarchies());
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
-  return NewManager(FindHierarchies(mountinfo), own, cgroups_path, id, tolerance);
+  return NewManager(hierarchies, own, cgroups_path, id, tolerance);
 }
 
 std::string Join(const std::string& folder, const std::string& path) {
@@ -91,9 +91,8 @@ std::string BelowMount(const Hierarchy& hierarchy, std::string path) {
 }
 
 StatusOr<std::map<std::string, std::string>> CallersView() {
-  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::vector<Hierarchy> hierarchies, HostHierarchies());
   ASSIGN_OR_RETURN(const std::string own, ReadFile("/proc/self/cgroup"));
-  const std::vector<Hierarchy> hierarchies = FindHierarchies(mountinfo);
   std::map<std::string, std::string> view;
   for (const Hierarchy& hierarchy : hierarchies) {
     const std::string folder =

@@ -263,8 +263,7 @@ StatusOr<std::unique_ptr<Manager>> NewSystemdManager(const oci::Spec& spec, cons
   if (user || booted.st_uid != ::geteuid()) {
     ASSIGN_OR_RETURN(unit.bus, UserBus());
   }
-  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  std::vector<Hierarchy> hierarchies = FindHierarchies(mountinfo);
+  ASSIGN_OR_RETURN(std::vector<Hierarchy> hierarchies, HostHierarchies());
   if (hierarchies.empty()) return FailedPrecondition("this host has no cgroups mounted");
   const bool v2 = std::all_of(hierarchies.begin(), hierarchies.end(),
                               [](const Hierarchy& hierarchy) { return hierarchy.v2; });

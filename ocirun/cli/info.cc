@@ -48,8 +48,7 @@ const char* ModeOf(const std::vector<cgroup::Hierarchy>& hierarchies) {
 }
 
 StatusOr<OrderedJson> Cgroups() {
-  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  const std::vector<cgroup::Hierarchy> hierarchies = cgroup::FindHierarchies(mountinfo);
+  ASSIGN_OR_RETURN(const std::vector<cgroup::Hierarchy> hierarchies, cgroup::HostHierarchies());
   std::vector<std::string> controllers;
   for (const cgroup::Hierarchy& hierarchy : hierarchies) {
     const std::vector<std::string> here =
