@@ -12,6 +12,14 @@
 #include <climits>
 
 namespace ocirun::shim {
+namespace {
+
+bool IsChild(pid_t pid) {
+  siginfo_t info;
+  return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+}  // namespace
 
 // Orphans of the container that nobody will ask for are forgotten, oldest number first, past this.
 constexpr size_t kMaxEarlyExits = 1024;
@@ -55,7 +63,10 @@ void Loop::Forget(const UniqueFd& fd) {
 
 void Loop::OnChild(pid_t pid, OnExit exited) {
   const auto early = early_exits_.find(pid);
-  if (early == early_exits_.end()) {
+  // An end that was noted may be that of an earlier process with this number, an orphan of the
+  // container: while there is a child that is called so, this one has not been reaped.
+  if (early == early_exits_.end() || IsChild(pid)) {
+    if (early != early_exits_.end()) early_exits_.erase(early);
     children_[pid] = std::move(exited);
     return;
   }

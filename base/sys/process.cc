@@ -128,6 +128,7 @@ Status SetNs(const UniqueFd& ns, int type) {
 }
 
 Status Kill(pid_t pid, int signal) {
+  if (pid <= 0) return SysError(ESRCH, "kill", std::to_string(pid));
   if (::kill(pid, signal) < 0) return SysError(errno, "kill", std::to_string(pid));
   return OkStatus();
 }

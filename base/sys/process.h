@@ -34,6 +34,7 @@ StatusOr<int> WaitPid(pid_t pid);
 // 0..255 as a shell shows it: the exit code, or 128 + signal.
 int ExitCodeOf(int wait_status);
 Status SetNs(const UniqueFd& ns, int type);
+// Of one process. kill(2) takes 0 and less for groups, and -1 for all that there are: ESRCH here.
 Status Kill(pid_t pid, int signal);
 
 // Field 22 of /proc/PID/stat, in clock ticks since boot: together with the number it names a

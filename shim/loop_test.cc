@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/loop.h"
+
+#include <doctest/doctest.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "base/sys/process.h"
+
+namespace ocirun::shim {
+namespace {
+
+void RunFor(Loop* loop, std::chrono::milliseconds time) {
+  loop->After(time, [loop] { loop->Stop(); });
+  CHECK(loop->Run().ok());
+}
+
+// A child that ends at once, or at a signal; with `number` as its process id, if that is not 0.
+pid_t MakeChild(int code, bool at_once, pid_t number) {
+  clone_args args{};
+  args.exit_signal = SIGCHLD;
+  if (number != 0) {
+    args.set_tid = reinterpret_cast<uint64_t>(&number);
+    args.set_tid_size = 1;
+  }
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid != 0) return static_cast<pid_t>(pid);
+  if (!at_once) ::pause();
+  ::_exit(code);
+}
+
+TEST_CASE("a child that has ended before it was asked for") {
+  auto loop = Loop::Create();
+  REQUIRE(loop.ok());
+  const pid_t pid = MakeChild(4, true, 0);
+  REQUIRE(pid > 0);
+  RunFor(loop->get(), std::chrono::milliseconds(100));
+  std::optional<int> code;
+  (*loop)->OnChild(pid, [&](int status) { code = sys::ExitCodeOf(status); });
+  CHECK_FALSE(code.has_value());
+  RunFor(loop->get(), std::chrono::milliseconds(10));
+  CHECK(code == 4);
+}
+
+TEST_CASE("an orphan's end is not that of the next process with its number") {
+  auto loop = Loop::Create();
+  REQUIRE(loop.ok());
+  const pid_t orphan = MakeChild(3, true, 0);
+  REQUIRE(orphan > 0);
+  RunFor(loop->get(), std::chrono::milliseconds(100));
+  const pid_t pid = MakeChild(5, false, orphan);
+  if (pid < 0 && ::geteuid() != 0) return;  // root alone chooses a number
+  REQUIRE(pid > 0);
+  REQUIRE(pid == orphan);
+  std::optional<int> code;
+  (*loop)->OnChild(pid, [&](int status) { code = sys::ExitCodeOf(status); });
+  RunFor(loop->get(), std::chrono::milliseconds(50));
+  CHECK_FALSE(code.has_value());
+  REQUIRE(sys::Kill(pid, SIGKILL).ok());
+  RunFor(loop->get(), std::chrono::milliseconds(100));
+  CHECK(code == 128 + SIGKILL);
+}
+
+}  // namespace
+}  // namespace ocirun::shim
