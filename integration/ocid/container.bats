@@ -208,6 +208,24 @@ refused() {
   [[ $output == *"Are you trying to mount a directory onto a file (or vice-versa)?"* ]]
 }
 
+@test "-v with propagation: what is mounted on one side is seen on the other, as far as it was asked for" {
+  mkdir "$FILE_DIR/both"
+  mount -t tmpfs tmpfs "$FILE_DIR/both"
+  mount --make-shared "$FILE_DIR/both"
+  mkdir "$FILE_DIR/both/"{in,out}
+  for word in rshared rslave rprivate; do
+    "$OCICTL" run -d --name "$word" --cap-add SYS_ADMIN -v "$FILE_DIR/both:/both:$word" busybox sleep 1000
+    mount -t tmpfs tmpfs "$FILE_DIR/both/in" && touch "$FILE_DIR/both/in/host"
+    "$OCICTL" exec "$word" sh -c 'mount -t tmpfs tmpfs /both/out && touch /both/out/container'
+    echo "$word" $("$OCICTL" exec "$word" ls /both/in) $(ls "$FILE_DIR/both/out") >>"$FILE_DIR/seen"
+    "$OCICTL" rm -f "$word"
+    umount "$FILE_DIR/both/in"
+    ! mountpoint -q "$FILE_DIR/both/out" || umount "$FILE_DIR/both/out"
+  done
+  umount "$FILE_DIR/both"
+  [ "$(xargs <"$FILE_DIR/seen")" = "rshared host container rslave host rprivate" ]
+}
+
 @test "--ipc host, also where the host has no /dev/mqueue" {
   [ "$("$OCICTL" run --rm --ipc host busybox readlink /proc/self/ns/ipc)" = "$(readlink /proc/self/ns/ipc)" ]
 }

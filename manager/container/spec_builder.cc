@@ -335,6 +335,16 @@ Json SeccompFor(const Json& document, const std::vector<std::string>& capabiliti
   return profile;
 }
 
+// A mount has its propagation only below a root that has no less.
+std::string RootfsPropagation(const HostConfig& host) {
+  std::string out;
+  for (const auto& mount : host.mounts()) {
+    if (mount.propagation().ends_with("shared")) return "shared";
+    if (mount.propagation().ends_with("slave")) out = "rslave";
+  }
+  return out;
+}
+
 StatusOr<Json> LinuxOf(const Container& container, const SpecPaths& paths) {
   const HostConfig& host = container.host_config();
   Json part;
@@ -356,6 +366,8 @@ StatusOr<Json> LinuxOf(const Container& container, const SpecPaths& paths) {
                       {"net.ipv4.ping_group_range", "0 2147483647"}};
   }
   for (const auto& [name, value] : host.sysctls()) part["sysctl"][name] = value;
+  if (const std::string word = RootfsPropagation(host); !word.empty())
+    part["rootfsPropagation"] = word;
   return part;
 }
 
