@@ -450,7 +450,7 @@ END
   [ $other = "$pid" ] || skip "the number went to somebody else"
   run "${R[@]}" kill box KILL
   [ "$status" -eq 1 ]
-  [[ $output == *"container not running"* ]]
+  [[ $output == *"container not running"* ]] || { echo "$output"; return 1; }
   run "${R[@]}" exec box true
   [ "$status" -eq 255 ]
   "${R[@]}" delete -f box
