@@ -130,8 +130,7 @@ bool Publisher::Read() {
     if (frame->IsTooLong() || !response.ParseFromString(frame->data)) return false;
     const bool taken = response.status().code() == 0;
     Answered(taken ? OkStatus()
-                   : Status(static_cast<StatusCode>(response.status().code()),
-                            response.status().message()));
+                   : ttrpc::FromWire(response.status().code(), response.status().message()));
     if (!socket_) break;
   }
   return true;

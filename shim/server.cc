@@ -166,7 +166,7 @@ void Server::SendAnswer(const ConnectionPtr& connection, uint32_t stream, const 
   ::ttrpc::Response response;
   if (!status.ok()) {
     response.mutable_status()->set_code(static_cast<int>(status.code()));
-    response.mutable_status()->set_message(MessageOf(status));
+    response.mutable_status()->set_message(ttrpc::WireMessage(status));
   } else if (message != nullptr) {
     response.set_payload(message->SerializeAsString());
   }

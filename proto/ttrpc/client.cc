@@ -106,8 +106,7 @@ Status Client::ReadFrames() {
       } else if (!readable) {
         pending->status = Internal("unreadable answer");
       } else if (response.status().code() != 0) {
-        pending->status =
-            Status(static_cast<StatusCode>(response.status().code()), response.status().message());
+        pending->status = FromWire(response.status().code(), response.status().message());
       } else {
         pending->payload = response.payload();
       }

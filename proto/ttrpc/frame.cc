@@ -17,6 +17,26 @@ uint32_t GetBigEndian(std::string_view bytes) {
   return value;
 }
 
+// What containerd's servers end a message of the class with; those of an unknown one with nothing.
+std::string ClassSuffix(StatusCode code) {
+  switch (code) {
+    case StatusCode::kInvalidArgument:
+      return ": invalid argument";
+    case StatusCode::kNotFound:
+      return ": not found";
+    case StatusCode::kAlreadyExists:
+      return ": already exists";
+    case StatusCode::kFailedPrecondition:
+      return ": failed precondition";
+    case StatusCode::kUnimplemented:
+      return ": not implemented";
+    case StatusCode::kUnavailable:
+      return ": unavailable";
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 std::string EncodeFrame(uint32_t stream, FrameType type, std::string_view data) {
@@ -28,6 +48,18 @@ std::string EncodeFrame(uint32_t stream, FrameType type, std::string_view data) 
   out += '\0';
   out += data;
   return out;
+}
+
+std::string WireMessage(const Status& status) {
+  const std::string message = MessageOf(status), suffix = ClassSuffix(status.code());
+  return message.ends_with(suffix) ? message : message + suffix;
+}
+
+Status FromWire(int code, std::string_view message) {
+  const auto status_code = static_cast<StatusCode>(code);
+  const std::string suffix = ClassSuffix(status_code);
+  if (message.ends_with(suffix)) message.remove_suffix(suffix.size());
+  return Status(status_code, std::string(message));
 }
 
 Status TooLong(size_t length) {

@@ -32,6 +32,12 @@ struct Frame {
   [[nodiscard]] bool IsTooLong() const { return length > kMaxData; }
 };
 
+// An error's message on the wire and back. containerd's own servers write the class of the error
+// behind it, "...: not found" (containerd/errdefs); clients of containerd 1.x put it there if it is
+// missing, those of 2.x show what they were sent.
+std::string WireMessage(const Status& status);
+Status FromWire(int code, std::string_view message);
+
 // What the peer of a frame that is too long is told, on the frame's stream.
 Status TooLong(size_t length);
 

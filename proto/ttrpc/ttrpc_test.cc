@@ -56,6 +56,16 @@ TEST_CASE("of a frame that is too long the data is dropped, whatever the cuts, a
   }
 }
 
+TEST_CASE("an error says its class on the wire, once") {
+  const std::string wire = WireMessage(NotFound("process already finished"));
+  CHECK(wire == "process already finished: not found");
+  CHECK(WireMessage(NotFound("{}", wire)) == wire);
+  const Status back = FromWire(static_cast<int>(StatusCode::kNotFound), wire);
+  CHECK(back.code() == StatusCode::kNotFound);
+  CHECK(MessageOf(back) == "process already finished");
+  CHECK(WireMessage(Error(StatusCode::kUnknown, "runc create failed")) == "runc create failed");
+}
+
 TEST_CASE("a frame of the greatest length is whole") {
   Decoder decoder;
   decoder.Append(EncodeFrame(1, FrameType::kData, std::string(kMaxData, 'x')));
