@@ -21,6 +21,7 @@ import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, ti
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
+ONCE = None  # the program bench_once of the build
 
 
 def sh(*args, **kw):
@@ -32,19 +33,15 @@ def have(program):
 
 
 def once(argv):
-    """-> seconds of one run; raises when it fails."""
+    """-> seconds and peak KiB of one run; raises when it fails."""
     # Not a pipe: a created container keeps the standard error open, and reading it would never end.
     with tempfile.TemporaryFile() as errors:
-        streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                   (os.POSIX_SPAWN_DUP2, errors.fileno(), 2)]
-        # subprocess has half a millisecond of its own, for ours and for the peers.
-        start = time.perf_counter()
-        _, status = os.waitpid(os.posix_spawnp(argv[0], argv, os.environ, file_actions=streams), 0)
-        taken = time.perf_counter() - start
-        if status != 0:
+        run = subprocess.run([ONCE, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+        if run.returncode != 0:
             errors.seek(0)
-            raise RuntimeError(f'{" ".join(argv)}: exit {os.waitstatus_to_exitcode(status)}: {errors.read().decode(errors="replace")[-300:]}')
-    return taken
+            raise RuntimeError(f'{" ".join(argv)}: exit {run.returncode}: {errors.read().decode(errors="replace")[-300:]}')
+        microseconds, peak = map(int, run.stdout.split())
+    return microseconds / 1e6, peak
 
 
 def in_turns(commands, runs, before=None):
@@ -57,7 +54,7 @@ def in_turns(commands, runs, before=None):
             if before:
                 before()
             try:
-                t = once(argv)
+                t, _ = once(argv)
             except RuntimeError as e:
                 broken[name] = str(e)
                 continue
@@ -227,14 +224,10 @@ class Bench:
                 for r, a in self.runtimes():
                     subprocess.run(a + ['delete', '-f', f'e-{r}'], capture_output=True)
         if self.wants('memory'):
-            self.row('peak memory of `run`', {r: self.peak_kib(argv) / 1024 for r, argv in run(plain, 'm').items()}, 'MB', '≤ 2 MB')
+            self.row('peak memory of `run`', {r: statistics.median(once(argv)[1] for _ in range(5)) / 1024 for r, argv in run(plain, 'm').items()}, 'MB', '≤ 2 MB')
 
     def helper(self, name):
         return f'{os.path.dirname(self.bin)}/test/bench_{name}'
-
-    def peak_kib(self, argv):
-        """The largest resident set of a process of `argv`, in KiB."""
-        return statistics.median(int(sh(self.helper('peak'), *argv)) for _ in range(5))
 
     def start_daemon(self):
         state = f'{self.state}/ocid'
@@ -302,7 +295,8 @@ class Bench:
                     for n, a in everyone('run', *args).items()}
         rates, shares = {}, {}
         for name, argv in start('-v', f'{self.tmp}:/lines:ro', self.busybox, 'sh', '-c', 'cat' + ' /lines/lines' * 10 + '; sleep 1000').items():
-            rates[name] = 1000 / self.at_rest(self.shim_of(sh(*argv).strip()))
+            before = cpu_seconds(self.shim_of('')) if name == 'docker' else 0
+            rates[name] = 1000 / (self.at_rest(self.shim_of(sh(*argv).strip())) - before)
             sh(*everyone('rm', '-f', 'bench-log')[name])
         self.row('output in lines of 100 into a log, for a CPU second of the shim', rates, 'MB', '≥ 300 MB')
         for name, argv in start('-v', f'{loads}:/loads:ro', self.busybox, '/loads/bench_lines', '1000').items():
@@ -316,14 +310,15 @@ class Bench:
 
     def shim_of(self, container):
         """Docker's writes no log, dockerd does: that one."""
-        return pids(f'(ocishim|conmon) .*{container}|^[^ ]*dockerd')[0]
+        own = pids(f'(ocishim|conmon) .*{container}') if container else []
+        return (own or pids('^[^ ]*dockerd'))[0]
 
     def at_rest(self, pid):
         """-> CPU seconds, when the process has been idle for a second."""
-        before, now = 0, cpu_seconds(pid)
-        while now - before > 0.01:
+        now = -1
+        while cpu_seconds(pid) - now > 0.01:
+            now = cpu_seconds(pid)
             time.sleep(1)
-            before, now = now, cpu_seconds(pid)
         return now
 
     def shim_rows(self):
@@ -418,7 +413,9 @@ def main():
     p.add_argument('--image', default='library/big:latest'); p.add_argument('--markdown', default='')
     args = p.parse_args()
     leave_hybrid_cgroups()
+    global ONCE
     b = Bench(args)
+    ONCE = b.helper('once')
     try:
         if b.wants('run', 'exec', 'memory'):
             b.runtime_rows()
