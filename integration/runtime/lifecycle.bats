@@ -14,6 +14,24 @@ start_sleeper() {
   "${R[@]}" run -d box >"$FILE_DIR/box.out" 2>&1 3>&-
 }
 
+@test "an exec in a paused container whose runtime is killed does not begin when it is resumed" {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  "${R[@]}" pause box
+  "${R[@]}" exec --ignore-paused box touch /ran </dev/null >/dev/null 2>&1 3>&- &
+  runtime=$!
+  # It stands still when the container's cgroup has one more.
+  entered() { [ "$(cat $(find /sys/fs/cgroup -path '*/box/cgroup.procs') | sort -u | wc -l)" = 2 ]; }
+  eventually entered
+  kill -KILL "$runtime"
+  "${R[@]}" resume box
+  alone() { [ "$(cat $(find /sys/fs/cgroup -path '*/box/cgroup.procs') | sort -u | wc -l)" = 1 ]; }
+  eventually alone
+  "${R[@]}" exec box true
+  [ ! -e rootfs/ran ]
+  "${R[@]}" delete -f box
+}
+
 @test "run gives output and exit status, and leaves nothing" {
   args sh -c 'echo out; echo err >&2; exit 7'
   run "${R[@]}" run box

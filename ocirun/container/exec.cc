@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -170,9 +171,18 @@ Status SetUpSession(ExecContext* c) {
   return linux_::UseTerminal(terminal.slave, c->process.user);
 }
 
+// In a paused container the process stands still before it comes here, maybe for longer than the
+// runtime lives: nobody would know of a command that began then.
+Status CheckRuntimeIsThere(const ExecContext& c) {
+  pollfd runtime = {c.parent.get(), 0, 0};  // asks for nothing but POLLHUP
+  if (::poll(&runtime, 1, 0) != 0) return FailedPrecondition("the runtime has ended");
+  return OkStatus();
+}
+
 // Like init's recipe, in namespaces that exist.
 Status RunInContainer(ExecContext* c) {
   Debug("child process in init()");
+  RETURN_IF_ERROR(CheckRuntimeIsThere(*c));
   if (c->in_user_namespace && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
     return SysError(errno, "setresuid");
   // Where the kernel lets a change of user make a process dumpable again (fs.suid_dumpable).
