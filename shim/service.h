@@ -124,8 +124,8 @@ class TaskService {
                  const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
   void Created(const ContainerPtr& container,
                const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
-  // By value: the streams, which may hold the status, end here.
   void UndoCreate(const ContainerPtr& container, const Status& status, const Reply& reply);
+  // By value: the streams, which may hold the status, end here.
   void CreateFailed(const ContainerPtr& container, Status status, const Reply& reply);
   Status InitIsThere(const ContainerPtr& container);
   void WatchOom(const ContainerPtr& container);

@@ -36,7 +36,7 @@ known_calls() {
   inside true
   [ "$status" -eq 1 ]
   [[ $output == *"linux.resources.cpu.realtimeRuntime): operation not permitted"* ]]
-  edit_config . '.linux.resources.cpu.realtimeRuntime = 1000'
+  edit_config . '.linux.resources.cpu.realtimeRuntime = 200000'
   inside 'cut -d" " -f40,41 /proc/self/stat'
   [ "$output" = "10 1" ]
 }
