@@ -82,6 +82,8 @@ struct ExecContext {
   int namespaces = 0;              // NamespacesToEnter()
   bool in_user_namespace = false;  // of the container's own
   int preserve_fds = 0;
+  oci::CpuAffinity affinity;  // process.execCPUAffinity
+  linux_::CpuMask cpus;       // the caller's
   cgroup::Entry cgroups;
   UniqueFd parent, console;
   UniqueFd runtime;  // the other end of `parent`, which the child lets go
@@ -143,13 +145,11 @@ Status EnterContainer(const ExecContext& c) {
   Debug("nsexec container setup: entering the container");
   // Before it is not dumpable: the files of such a process belong to the host's root.
   RETURN_IF_ERROR(SetOwnOomScoreAdj(c));
-  const oci::CpuAffinity affinity = c.process.exec_cpu_affinity.value_or(oci::CpuAffinity());
-  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.initial));
-  Debug("nsexec: affinity: {}", linux_::CpuAffinityText());
+  RETURN_IF_ERROR(linux_::SetCpuAffinity(c.affinity.initial));
+  Debug("nsexec: affinity: {}",
+        (c.affinity.initial.empty() ? c.cpus : linux_::CpuMask::OfCaller()).Text());
   RETURN_IF_ERROR(Annotate(cgroup::Enter(c.cgroups), "exec: error adding pid to cgroups"));
-  if (affinity.final.empty())
-    IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
-  RETURN_IF_ERROR(linux_::SetCpuAffinity(affinity.final));
+  RETURN_IF_ERROR(linux_::SetCpuAffinity(c.affinity.final));
   RETURN_IF_ERROR(CloseAllBut(KeptInContainer(c)));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(EnterInitsNamespaces(c));
@@ -188,6 +188,8 @@ Status RunInContainer(ExecContext* c) {
   // Where the kernel lets a change of user make a process dumpable again (fs.suid_dumpable).
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
   RETURN_IF_ERROR(SetUpSession(c));
+  if (c->affinity.final.empty())
+    IgnoreError(linux_::ResetCpuAffinity(), "then the caller's CPUs hold, as without this");
   RETURN_IF_ERROR(linux_::SetRlimits(c->process.rlimits));
   if (c->process.scheduler.has_value())
     RETURN_IF_ERROR(linux_::SetScheduler(*c->process.scheduler));
@@ -224,8 +226,11 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   ::_exit(255);
 }
 
-// Clones into the container's namespaces and cgroups.
+// Clones into the container's namespaces and cgroups. Runtime, helper and sibling wait for one
+// another until the sibling begins, and stay on one CPU as long.
 StatusOr<pid_t> CloneInto(ExecContext* context) {
+  const linux_::OnOneCpu one_cpu;
+  context->cpus = one_cpu.before();
   return CloneAsSibling(
       {.enter = [context] { return EnterContainer(*context); },
        .run = [context] { RunSibling(context); },
@@ -268,7 +273,8 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
                       .config = spec.linux,
                       .init = std::move(*init),
                       .proc = std::move(proc),
-                      .preserve_fds = options.preserve_fds};
+                      .preserve_fds = options.preserve_fds,
+                      .affinity = options.process.exec_cpu_affinity.value_or(oci::CpuAffinity())};
   ASSIGN_OR_RETURN(context.namespaces, NamespacesToEnter(record.init_pid));
   context.in_user_namespace = HasFlag(context.namespaces, NamespaceType::kUser);
   RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));

@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <climits>
 
 namespace ocirun::linux_ {
@@ -25,6 +24,8 @@ struct SchedAttr {
 constexpr uint32_t kFirstVersionSize = 48;
 constexpr uint64_t kUtilClamp = 0x60;  // SCHED_FLAG_UTIL_CLAMP_MIN and _MAX
 constexpr uint32_t kNoClamp = ~0u;     // back to the default (sched-util-clamp.rst)
+// CONFIG_NR_CPUS is 8192 at most.
+constexpr size_t kWordsOfAllCpus = 8192 / (sizeof(unsigned long) * CHAR_BIT);
 
 // The kernel's bitmaps are arrays of long, however many bits there are.
 std::vector<unsigned long> BitMap(const std::vector<unsigned>& numbers) {
@@ -83,18 +84,39 @@ Status SetCpuAffinity(const std::vector<unsigned>& cpus) {
   return OkStatus();
 }
 
-std::string CpuAffinityText() {
-  std::array<unsigned long, 1024> map{};
-  if (::syscall(SYS_sched_getaffinity, 0, sizeof map, map.data()) < 0) return "unknown";
-  return fmt::format("{:#x}", map[0]);
-}
-
 Status ResetCpuAffinity() {
   // The kernel cuts the mask to what the cpuset allows and refuses only an empty rest.
-  constexpr size_t kWords = 8192 / (sizeof(unsigned long) * CHAR_BIT);
-  if (SetAffinity(std::vector<unsigned long>(kWords, ~0ul)) < 0)
+  if (SetAffinity(std::vector<unsigned long>(kWordsOfAllCpus, ~0ul)) < 0)
     return SysError(errno, "sched_setaffinity");
   return OkStatus();
+}
+
+CpuMask CpuMask::OfCaller() {
+  CpuMask mask;
+  mask.words_.resize(kWordsOfAllCpus);
+  const long bytes = ::syscall(SYS_sched_getaffinity, 0, kWordsOfAllCpus * sizeof(unsigned long),
+                               mask.words_.data());
+  mask.words_.resize(bytes > 0 ? static_cast<size_t>(bytes) / sizeof(unsigned long) : 0);
+  return mask;
+}
+
+Status CpuMask::Set() const {
+  if (SetAffinity(words_) < 0) return SysError(errno, "sched_setaffinity");
+  return OkStatus();
+}
+
+std::string CpuMask::Text() const {
+  return empty() ? "unknown" : fmt::format("{:#x}", words_.front());
+}
+
+OnOneCpu::OnOneCpu() {
+  unsigned cpu = 0;
+  if (!before_.empty() && ::syscall(SYS_getcpu, &cpu, nullptr, nullptr) == 0)
+    IgnoreError(SetCpuAffinity({cpu}), "then the kernel chooses, which takes longer");
+}
+
+OnOneCpu::~OnOneCpu() {
+  if (!before_.empty()) IgnoreError(before_.Set(), "refused as the first change was");
 }
 
 Status SetMemoryPolicy(const oci::MemoryPolicy& policy) {
