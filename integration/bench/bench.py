@@ -293,11 +293,16 @@ class Bench:
         def start(*args):
             return {n: a[:a.index('run') + 1] + ['-d', '--name', 'bench-log', '--network', 'none', '--log-driver', driver(n)] + a[a.index('run') + 1:]
                     for n, a in everyone('run', *args).items()}
-        rates, shares = {}, {}
-        for name, argv in start('-v', f'{self.tmp}:/lines:ro', self.busybox, 'sh', '-c', 'cat' + ' /lines/lines' * 10 + '; sleep 1000').items():
+        rates, clock, shares = {}, {}, {}
+        begin, end = f'{self.tmp}/begin', f'{self.tmp}/end'
+        print_all = 'touch /lines/begin; cat' + ' /lines/lines' * 10 + '; touch /lines/end; sleep 1000'
+        for name, argv in start('-v', f'{self.tmp}:/lines', self.busybox, 'sh', '-c', print_all).items():
             before = cpu_seconds(self.shim_of('')) if name == 'docker' else 0
             rates[name] = 1000 / (self.at_rest(self.shim_of(sh(*argv).strip())) - before)
+            # What it could print is taken, but for what a pipe holds.
+            clock[name] = 1000 / (os.stat(end).st_mtime - os.stat(begin).st_mtime)
             sh(*everyone('rm', '-f', 'bench-log')[name])
+        self.row('output in lines of 100 into a log, by the clock', clock, 'MB/s', '≥ 300 MB/s')
         self.row('output in lines of 100 into a log, for a CPU second of the shim', rates, 'MB', '≥ 300 MB')
         for name, argv in start('-v', f'{loads}:/loads:ro', self.busybox, '/loads/bench_lines', '1000').items():
             shim = self.shim_of(sh(*argv).strip())

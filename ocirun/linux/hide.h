@@ -34,7 +34,8 @@ class HiddenPaths {
 };
 
 // Hides files behind /dev/null and folders behind an empty read-only tmpfs; what does not exist is
-// skipped (config-linux.md#masked-paths).
+// skipped (config-linux.md#masked-paths). The tmpfs is the container's own: of one that all of a
+// host share, a container with CAP_SYS_ADMIN could make its view writable, and speak to the others.
 Status MaskPaths(HiddenPaths* places, const std::vector<std::string>& paths);
 // Makes what is there, with all mounts below, read-only (config-linux.md#readonly-paths).
 Status MakeReadOnly(HiddenPaths* places, const std::vector<std::string>& paths);
