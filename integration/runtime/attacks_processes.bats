@@ -457,3 +457,39 @@ END
   kill -0 "$other"
   kill "$other"
 }
+
+# All folders of a name in the hierarchies of this host.
+cgroups_named() { find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$1"; }
+
+@test "a cgroup that has taken the place of the container's is left alone" {
+  local name=ocirun-attacks_processes cgroup
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d --pid-file "$FILE_DIR/pid" box </dev/null >/dev/null 2>&1 3>&-
+  sleep 1000 3>&- &
+  RACER=$!
+  # The container's process is moved away, as only the host's root can.
+  cgroups_named "$name" >"$FILE_DIR/cgroups"
+  while read -r cgroup; do
+    cat "$FILE_DIR/pid" >"${cgroup%/*}/cgroup.procs"
+    rmdir "$cgroup" && mkdir "$cgroup"
+    [ ! -e "${cgroup%/*}/cpuset.cpus" ] || for file in cpuset.cpus cpuset.mems; do cat "${cgroup%/*}/$file" >"$cgroup/$file"; done
+    echo $RACER >"$cgroup/cgroup.procs"
+  done <"$FILE_DIR/cgroups"
+  [ -s "$FILE_DIR/cgroups" ]
+  for command in 'exec box true' 'pause box' 'update --pids-limit 1 box'; do
+    run "${R[@]}" $command
+    [ "$status" -ne 0 ] || { echo "$command: $output"; return 1; }
+    [[ $output == *"no such file or directory"* || $output == *"can't do it"* ]] || { echo "$command: $output"; return 1; }
+  done
+  run "${R[@]}" ps -f json box
+  [[ $output == "[]" || $output == null ]] || { echo "$output"; return 1; }
+  "${R[@]}" kill --all box KILL
+  run "${R[@]}" delete -f box
+  [ "$status" -eq 0 ]
+  kill -0 $RACER
+  while read -r cgroup; do grep -qx $RACER "$cgroup/cgroup.procs"; done <"$FILE_DIR/cgroups"
+  gone() { [ ! -e "/proc/$(cat "$FILE_DIR/pid")" ]; }
+  eventually gone
+  kill $RACER && wait $RACER || RACER=
+  while read -r cgroup; do rmdir "$cgroup"; done <"$FILE_DIR/cgroups"
+}

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/sys/file.h"
 #include "base/testing/temp_dir.h"
 #include "ocirun/cgroup/device_bpf.h"
 #include "ocirun/cgroup/device_rules.h"
@@ -37,6 +38,24 @@ TEST_CASE("mountinfo is split into words") {
 TEST_CASE("a word is not found inside another") {
   CHECK_FALSE(HasWord("cpuset io\n", "cpu"));
   CHECK(HasWord("cpuset cpu\n", "cpu"));
+}
+
+TEST_CASE("what stands in the place of a cgroup is another's") {
+  const testing::TempDir dir;
+  const std::string kept = dir.path + "/kept", replaced = dir.path + "/replaced";
+  for (const std::string& folder : {kept, replaced}) REQUIRE(sys::MakeDir(folder, 0700).ok());
+  const std::map<std::string, std::string> made = {
+      {"cpu", kept}, {"memory", replaced}, {"pids", dir.path + "/gone"}};
+  const Inodes inodes = InodesOf(made);
+  auto view = made;
+  CHECK_FALSE(DisownReplaced(inodes, &view));
+  CHECK(view == made);
+  REQUIRE(sys::Rename(replaced, dir.path + "/away").ok());
+  REQUIRE(sys::MakeDir(replaced, 0700).ok());
+  CHECK(DisownReplaced(inodes, &view));
+  CHECK(view.at("cpu") == kept);
+  CHECK(view.at("memory") == replaced + " (deleted)");
+  CHECK(view.at("pids") == made.at("pids"));
 }
 
 TEST_CASE("where a cgroup stands") {

@@ -147,6 +147,25 @@ StatusOr<std::string> CheckSubCgroup(const std::string& path) {
   return clean;
 }
 
+Inodes InodesOf(const std::map<std::string, std::string>& view) {
+  Inodes inodes;
+  for (const auto& [name, folder] : view)
+    if (const auto st = sys::StatPath(folder); st.ok()) inodes.emplace(name, st->st_ino);
+  return inodes;
+}
+
+bool DisownReplaced(const Inodes& made, std::map<std::string, std::string>* view) {
+  bool any = false;
+  const Inodes now = InodesOf(*view);
+  for (auto& [name, folder] : *view) {
+    const auto before = made.find(name), after = now.find(name);
+    if (before == made.end() || after == now.end() || before->second == after->second) continue;
+    folder += " (deleted)";
+    any = true;
+  }
+  return any;
+}
+
 namespace {
 
 std::unique_ptr<Manager> ExistingFolders(const std::map<std::string, std::string>& view) {

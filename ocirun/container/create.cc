@@ -72,12 +72,9 @@ std::optional<uid_t> HostRoot(const std::vector<oci::IdMapping>& uids) {
   return std::nullopt;
 }
 
-enum class Made { kNotYet, kYes };
-
-Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Made made, Record* record) {
+Status NoteCgroups(const Store& store, const cgroup::Manager& manager, Record* record) {
   record->cgroups = manager.View();
   record->unit = manager.Unit();
-  record->owns_cgroups = made == Made::kYes;
   return store.SaveHalf(*record);
 }
 
@@ -115,11 +112,13 @@ StatusOr<std::unique_ptr<cgroup::Manager>> MakeCgroups(const Store& store, const
   ASSIGN_OR_RETURN(auto manager, NewManager(spec, options));
   // Where systemd makes them, only it can say which.
   const bool systemd = options.cgroup_driver == cgroup::Driver::kSystemd;
-  if (!systemd) RETURN_IF_ERROR(NoteCgroups(store, *manager, Made::kNotYet, record));
+  record->owns_cgroups = false;
+  if (!systemd) RETURN_IF_ERROR(NoteCgroups(store, *manager, record));
   RETURN_IF_ERROR(Annotate(manager->Create(), "unable to apply cgroup configuration"));
   if (manager->View().empty() && !spec.linux.Makes(NamespaceType::kPid)) WarnOfStrays();
-  record->owns_cgroups = true;  // noted with init
-  Status set = systemd ? NoteCgroups(store, *manager, Made::kYes, record) : OkStatus();
+  record->owns_cgroups = true;  // this, and which they are, is noted with init
+  record->cgroup_inodes = cgroup::InodesOf(manager->View());
+  Status set = systemd ? NoteCgroups(store, *manager, record) : OkStatus();
   if (set.ok()) set = manager->Set(spec.linux.resources);
   if (const auto owner = HostRoot(spec.linux.uid_mappings); set.ok() && owner && MayDelegate(spec))
     set = manager->Delegate(*owner);

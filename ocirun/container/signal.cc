@@ -18,7 +18,8 @@ Status KillAndWait(const Record& record, cgroup::Manager* cgroups) {
   const auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
   RETURN_IF_ERROR(cgroups->KillAll(SIGKILL));
   if (!init.ok()) return OkStatus();  // gone already
-  if (record.cgroups.empty()) IgnoreError(init->Signal(SIGKILL), "it may have ended");
+  // It has no cgroup, or somebody has moved it out of its own.
+  IgnoreError(init->Signal(SIGKILL), "it may have ended");
   std::vector<pollfd> ended(1);
   constexpr int kMilliseconds = 10'000;
   if (init->Poll(&ended, kMilliseconds) == 0)

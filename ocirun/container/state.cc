@@ -27,6 +27,7 @@ Json ToJson(const Record& record) {
           {"owner", record.owner},
           {"annotations", record.annotations},
           {"cgroups", record.cgroups},
+          {"cgroupInodes", record.cgroup_inodes},
           {"systemdUnit", record.unit.name},
           {"systemdBus", record.unit.bus},
           {"resctrl", record.resctrl},
@@ -53,6 +54,15 @@ Status ReadMap(const JsonView& view, std::string_view key,
   return OkStatus();
 }
 
+Status ReadInodes(const JsonView& view, cgroup::Inodes* out) {
+  ASSIGN_OR_RETURN(const JsonView object, view.Get("cgroupInodes"));
+  ASSIGN_OR_RETURN(const auto members, object.Members());
+  for (const auto& [name, value] : members) {
+    ASSIGN_OR_RETURN((*out)[name], value.UInt64());
+  }
+  return OkStatus();
+}
+
 StatusOr<Record> FromJson(const Json& json) {
   const JsonView view(json);
   Record record;
@@ -70,6 +80,7 @@ StatusOr<Record> FromJson(const Json& json) {
   record.owner = owner.value_or(0);
   RETURN_IF_ERROR(ReadMap(view, "annotations", &record.annotations));
   RETURN_IF_ERROR(ReadMap(view, "cgroups", &record.cgroups));
+  RETURN_IF_ERROR(ReadInodes(view, &record.cgroup_inodes));
   ASSIGN_OR_RETURN(record.unit.name, StringOr(view, "systemdUnit", ""));
   ASSIGN_OR_RETURN(record.unit.bus, StringOr(view, "systemdBus", ""));
   ASSIGN_OR_RETURN(record.resctrl, StringOr(view, "resctrl", ""));
@@ -152,6 +163,8 @@ StatusOr<Record> LoadRecord(const std::string& path, const std::string& id) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(*text));
   auto record = FromJson(json);
   if (!record.ok()) return Annotate(record.status(), "state of container " + id);
+  // The scope that bears the unit's name is then another's, too.
+  if (cgroup::DisownReplaced(record->cgroup_inodes, &record->cgroups)) record->unit = {};
   return record;
 }
 

@@ -50,6 +50,7 @@ struct Record {
   uid_t owner = 0;
   std::map<std::string, std::string> annotations;
   std::map<std::string, std::string> cgroups;  // cgroup::Manager::View()
+  cgroup::Inodes cgroup_inodes;                // of these, when they were made
   cgroup::SystemdUnit unit;                    // cgroup::Manager::Unit()
   std::string resctrl;                         // mount point, with linux.intelRdt
   linux_::RdtGroup rdt;
@@ -93,7 +94,8 @@ class Store {
   Status Complete(const std::string& id) const;
   // NotFound when there is nothing of it.
   StatusOr<Record> LoadHalf(const std::string& id) const;
-  // NotFound "container does not exist".
+  // NotFound "container does not exist". A cgroup that has taken the place of one of the container's
+  // is none of its own (cgroup::DisownReplaced).
   StatusOr<Record> Load(const std::string& id) const;
   StatusOr<oci::Spec> LoadSpec(const Record& record) const;
   StatusOr<StoredContainer> LoadWithSpec(const std::string& id) const;
