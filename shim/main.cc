@@ -120,7 +120,7 @@ StatusOr<int> Run(int argc, char** argv) {
 }  // namespace ocirun::shim
 
 int main(int argc, char** argv) {
-  if (argc > 0 && std::string_view(argv[0]) == ocirun::shim::kRuntimeName)
+  if (argc > 0 && ocirun::shim::IsCalledAsRuntime(argv[0]))
     return ocirun::cli::RunCommandLine(argc, argv);
   const auto result = ocirun::shim::Run(argc, argv);
   if (result.ok()) return *result;

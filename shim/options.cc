@@ -79,10 +79,8 @@ std::string RuntimeRoot(const RuncOptions& options, const std::string& name_spac
 
 std::string RuntimeProgram(const RuncOptions& options) {
   if (!options.binary_name().empty()) return options.binary_name();
-  const auto self = linux_::SelfPath();
-  if (!self.ok()) return "ocirun";
-  const std::string beside = self->substr(0, self->rfind('/') + 1) + "ocirun";
-  return PathExists(beside) ? beside : "ocirun";
+  const auto beside = linux_::PathBesideSelf("ocirun");
+  return beside.ok() && PathExists(*beside) ? *beside : "ocirun";
 }
 
 }  // namespace ocirun::shim

@@ -17,9 +17,19 @@
 #include "base/text.h"
 #include "ocirun/cli/program.h"
 #include "ocirun/linux/exec_lookup.h"
+#include "ocirun/linux/self_exe.h"
 
 namespace ocirun::shim {
 namespace {
+
+constexpr std::string_view kRuntimeName = "ocirun";
+
+// What a binary is called on its command line.
+std::string NameOf(const std::string& binary) {
+  if (binary != kBuiltIn) return binary;
+  const auto beside = linux_::PathBesideSelf(kRuntimeName);
+  return beside.ok() ? *beside : std::string(kRuntimeName);
+}
 
 // The last line of level error; empty when there is none.
 std::string LastError(const std::string& log) {
@@ -69,7 +79,7 @@ StatusOr<pid_t> SpawnProgram(const std::vector<std::string>& words, const Standa
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::program_invocation_short_name = words[0].data();
+  ::program_invocation_short_name = words[0].data() + words[0].rfind('/') + 1;
   std::vector<char*> argv = Pointers(words);
   ::_exit(cli::RunCommandLine(static_cast<int>(words.size()), argv.data()));
 }
@@ -108,14 +118,13 @@ void EndRuntime(pid_t pid) {
 
 }  // namespace
 
+bool IsCalledAsRuntime(std::string_view name) {
+  return name.substr(name.rfind('/') + 1) == kRuntimeName;
+}
+
 std::vector<std::string> Runtime::CommandLine(const std::vector<std::string>& args) const {
-  std::vector<std::string> words = {binary_ == kBuiltIn ? kRuntimeName : binary_,
-                                    "--root",
-                                    root_,
-                                    "--log",
-                                    log_,
-                                    "--log-format",
-                                    "json"};
+  std::vector<std::string> words = {NameOf(binary_), "--root", root_, "--log", log_,
+                                    "--log-format",  "json"};
   if (cgroups_ == Cgroups::kSystemd) words.emplace_back("--systemd-cgroup");
   words.insert(words.end(), args.begin(), args.end());
   return words;
@@ -126,7 +135,8 @@ Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) c
   if (code == 0) return OkStatus();
   std::string message = LastError(log_);
   if (message.empty())
-    message = fmt::format("{} {} exited with status {}", CommandLine({})[0], args[0], code);
+    message = fmt::format("{} {} exited with status {}",
+                          binary_ == kBuiltIn ? kRuntimeName : binary_, args[0], code);
   return Error(CodeOf(message), "{}", message);
 }
 
@@ -169,7 +179,7 @@ StatusOr<CommandResult> RunRuntime(const std::string& binary, std::vector<std::s
   if (binary != kBuiltIn) {
     ASSIGN_OR_RETURN(command.path, linux_::FindExecutable(binary, command.env));
   }
-  args.insert(args.begin(), binary == kBuiltIn ? kRuntimeName : command.path);
+  args.insert(args.begin(), binary == kBuiltIn ? NameOf(binary) : command.path);
   command.args = std::move(args);
   return RunCommand(command);
 }

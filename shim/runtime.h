@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -62,8 +63,9 @@ class Runtime {
   Cgroups cgroups_;
 };
 
-// What this program is called when it is to be the runtime that is built in, and nothing else.
-inline constexpr char kRuntimeName[] = "ocirun";
+// Whether this program was called to be the runtime that is built in, and nothing else: by the
+// runtime's name, as if that stood beside it, where its helpers are.
+bool IsCalledAsRuntime(std::string_view name);
 
 // Runs a runtime to its end, for who has no loop: `binary` as above, `args` without its name.
 StatusOr<CommandResult> RunRuntime(const std::string& binary, std::vector<std::string> args,

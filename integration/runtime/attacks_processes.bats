@@ -45,13 +45,31 @@ END
 
 # While containers and execs begin, in its own pid namespace or one that they share, no process gets
 # hold of the runtime's file to read: with a bug of the kernel's that would be enough to write to it.
-@test "CVE-2022-0847, its class: not even a read-only descriptor of the runtime's program" {
-  edit_config . '.process.noNewPrivileges = false | .process.args = ["sh", "-c", "attack program $0 >/won", $file]' --arg file "$(stat -L -c "%d %i" "$OCIRUN")"
+# look_for_program EDIT: a container, by EDIT of its configuration, and a second one to join it.
+look_for_program() {
+  edit_config . "$1"
+  edit_config . '.process.noNewPrivileges = false'
   printf '#!/proc/self/exe\n' >rootfs/bin/again && chmod +x rootfs/bin/again
   "${R[@]}" run -d --pid-file "$FILE_DIR/pid" box >/dev/null 2>&1 3>&-
   mkdir -p "$FILE_DIR/second" && cp -a rootfs "$FILE_DIR/second/rootfs"
   jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-second" | .process.args = ["true"]' \
     --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" config.json >"$FILE_DIR/second/config.json"
+}
+enter_often() {
+  tries 60
+  while again; do
+    "${R[@]}" exec box again >/dev/null 2>&1 || true
+    "${R[@]}" exec box true
+    "${R[@]}" run --bundle "$FILE_DIR/second" second
+  done
+  sort -u rootfs/won | head
+  rm -r "$FILE_DIR/second"
+  [ ! -s rootfs/won ]
+}
+program_file() { stat -L -c "%d %i" "$OCIRUN"; }
+
+@test "CVE-2022-0847, its class: not even a read-only descriptor of the runtime's program" {
+  look_for_program ".process.args = [\"sh\", \"-c\", \"attack program $(program_file) >/won\"]"
   # By a script that names it, the container's own processes would be the runtime. A kernel that has
   # no such mounts runs a copy in memory, which is not the host's file.
   if [[ ${OCIRUN_WITHOUT:-} != *open_tree* ]]; then
@@ -62,15 +80,19 @@ END
     [ "$status" -ne 0 ]
     [[ $output == *ermission* ]]
   fi
-  tries 60
-  while again; do
-    "${R[@]}" exec box again >/dev/null 2>&1 || true
-    "${R[@]}" exec box true
-    "${R[@]}" run --bundle "$FILE_DIR/second" second
-  done
-  cat rootfs/won
-  rm -r "$FILE_DIR/second"
-  [ ! -s rootfs/won ]
+  enter_often
+}
+
+@test "CVE-2022-0847, its class: nor for who may look at every process" {
+  look_for_program ".process.args = [\"sh\", \"-c\", \"attack program $(program_file) >/won\"] | .process.capabilities.bounding += [\"CAP_SYS_PTRACE\"]
+    | .process.capabilities.permitted += [\"CAP_SYS_PTRACE\"] | .process.capabilities.effective += [\"CAP_SYS_PTRACE\"]"
+  enter_often
+}
+
+@test "CVE-2022-0847, its class: nor for an exec that got the capability" {
+  look_for_program '.process.args = ["sleep", "1000"]'
+  "${R[@]}" exec -d --cap CAP_SYS_PTRACE box sh -c "attack program $(program_file) >/won" </dev/null >/dev/null 2>&1 3>&-
+  enter_often
 }
 
 @test "CVE-2016-9962, in a shared pid namespace: a container that is made shows no way to the host" {
@@ -88,7 +110,7 @@ END
       "${R[@]}" delete -f second
     done
   done
-  cat rootfs/won
+  sort -u rootfs/won | head
   rm -r "$FILE_DIR/second"
   [ ! -s rootfs/won ]
 }
@@ -492,4 +514,19 @@ cgroups_named() { find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$1"
   eventually gone
   kill $RACER && wait $RACER || RACER=
   while read -r cgroup; do rmdir "$cgroup"; done <"$FILE_DIR/cgroups"
+}
+
+# It says what it would say to systemd's bus, which is not there.
+@test "a helper that lies where the caller stands is not run" {
+  [ -x "$(dirname "$OCIRUN")/ocirun-systemd" ] || skip "this runtime has no helper"
+  edit_config . '.linux.cgroupsPath = ""'
+  printf '#!/bin/sh\necho ran >"%s/ran"\n' "$OUT" >ocirun-systemd && chmod +x ocirun-systemd
+  for name in "$OCIRUN" ocirun; do
+    run env PATH="$(dirname "$OCIRUN"):$PATH" unshare -m --propagation private sh -c \
+      'mount -t tmpfs none /run && mkdir -p /run/systemd/system && exec "$@"' sh "$name" --root "$FILE_DIR/state" --systemd-cgroup run box
+    [ "$status" -eq 1 ]
+    [[ $output == *"connecting to the system bus"* ]] || { echo "$output"; return 1; }
+  done
+  rm ocirun-systemd
+  [ ! -e "$OUT/ran" ]
 }

@@ -186,9 +186,9 @@ struct Attended {
 
 StatusOr<int> RunAttended(const container::Store& store, container::CreateOptions options,
                           const Attended& how) {
+  ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options));
   sigset_t old;
   ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals(&old));
-  ASSIGN_OR_RETURN(container::Bundle bundle, container::ReadBundle(options));
   const std::optional<oci::Process>& process = bundle.spec.process;
   std::optional<Console> console;
   if (process.has_value() && process->terminal && options.console_socket.empty()) {

@@ -188,6 +188,7 @@ Record NewRecord(const CreateOptions& options, const oci::Spec& spec) {
   record.owner = ::geteuid();
   record.annotations = spec.annotations;
   record.later = NeedsOf(spec);
+  record.may_trace = MayTrace(spec.process);
   record.new_keyring = options.new_keyring;
   record.descriptors = StandardDescriptors();
   return record;
@@ -284,13 +285,27 @@ StatusOr<UniqueFd> StartInit(const Store& store, init::InitContext* context, con
   return std::move(sockets.first);
 }
 
+// Who is in a pid namespace that the container joins may have any capability, in the host's user
+// namespace unless that is joined, too.
+Status HideFromOthers(const oci::Spec& spec, const std::string& path) {
+  if (!spec.linux.Joins(NamespaceType::kPid) || spec.linux.Joins(NamespaceType::kUser))
+    return OkStatus();
+  ASSIGN_OR_RETURN(const struct stat st, sys::StatPath(path));
+  if (!S_ISREG(st.st_mode))
+    return InvalidArgument(
+        "{} must be a regular file: to join a pid namespace it is read once more", path);
+  return linux_::RunFromCopy();
+}
+
 }  // namespace
 
 StatusOr<Bundle> ReadBundle(const CreateOptions& options) {
   const std::string& other = options.config_file;
-  auto text = ReadFile(other.empty() ? options.bundle + "/config.json" : other);
+  const std::string path = other.empty() ? options.bundle + "/config.json" : other;
+  auto text = ReadFile(path);
   if (!text.ok()) return Annotate(text.status(), other.empty() ? "bundle" : "--config");
   ASSIGN_OR_RETURN(oci::Spec spec, oci::Parse(*text, options.bundle));
+  RETURN_IF_ERROR(HideFromOthers(spec, path));
   return Bundle{std::move(*text), std::move(spec)};
 }
 

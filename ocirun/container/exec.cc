@@ -247,7 +247,22 @@ Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Ent
   return OkStatus();
 }
 
+// For the execs that come after this one.
+Status NoteMayTrace(const Store& store, const std::string& id) {
+  ASSIGN_OR_RETURN(Record record, store.Load(id));
+  record.may_trace = true;
+  return store.Save(record);
+}
+
 }  // namespace
+
+Status PrepareExec(const StoredContainer& container) {
+  const oci::Linux& config = container.spec.linux;
+  // In a user namespace of its own it has no right to look at a process that comes from outside.
+  if (config.Find(NamespaceType::kUser) != nullptr) return OkStatus();
+  if (!container.record.may_trace && !config.Joins(NamespaceType::kPid)) return OkStatus();
+  return linux_::RunFromCopy();
+}
 
 StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
                      const ExecOptions& options) {
@@ -278,6 +293,8 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   ASSIGN_OR_RETURN(context.namespaces, NamespacesToEnter(record.init_pid));
   context.in_user_namespace = HasFlag(context.namespaces, NamespaceType::kUser);
   RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));
+  if (!record.may_trace && MayTrace(options.process))
+    RETURN_IF_ERROR(NoteMayTrace(store, record.id));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }

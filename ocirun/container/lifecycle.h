@@ -39,6 +39,8 @@ struct Bundle {
   std::string text;  // config.json as it stands there
   oci::Spec spec;
 };
+// Here, before anything is made, the runtime may execute itself again, once (linux/self_exe.h,
+// RunFromCopy).
 StatusOr<Bundle> ReadBundle(const CreateOptions& options);
 
 // Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
@@ -69,6 +71,9 @@ struct ExecOptions {
   bool ignore_paused = false;
 };
 
+// To be called before anything else of an exec: the runtime may execute itself again, once
+// (linux/self_exe.h, RunFromCopy).
+Status PrepareExec(const StoredContainer& container);
 // Runs one more process in the container; returns its id on the host. It is a child of the caller.
 // What was loaded may be old: whether the container still runs is looked up under its lock.
 StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,

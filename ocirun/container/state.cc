@@ -36,6 +36,7 @@ Json ToJson(const Record& record) {
           {"newKeyring", record.new_keyring},
           {"descriptors", record.descriptors},
           {"ownsCgroups", record.owns_cgroups},
+          {"mayTrace", record.may_trace},
           {"liveMounts", record.live_mounts},
           {"later",
            {{"atStart", record.later.at_start},
@@ -89,6 +90,7 @@ StatusOr<Record> FromJson(const Json& json) {
   ASSIGN_OR_RETURN(record.new_keyring, BoolOr(view, "newKeyring", true));
   ASSIGN_OR_RETURN(record.descriptors, StringsOf(view, "descriptors"));
   ASSIGN_OR_RETURN(record.owns_cgroups, BoolOr(view, "ownsCgroups", true));
+  ASSIGN_OR_RETURN(record.may_trace, BoolOr(view, "mayTrace", true));
   if (json.contains("liveMounts") && json["liveMounts"].is_array())
     for (const Json& mount : json["liveMounts"])
       if (mount.is_number_unsigned()) record.live_mounts.push_back(mount.get<uint64_t>());
@@ -140,6 +142,13 @@ Later NeedsOf(const oci::Spec& spec) {
           .at_delete = !spec.hooks.poststop.empty() ||
                        spec.linux.Find(oci::NamespaceType::kMount) == nullptr,
           .shares_pids = !spec.linux.Makes(oci::NamespaceType::kPid)};
+}
+
+bool MayTrace(const std::optional<oci::Process>& process) {
+  if (!process.has_value() || !process->capabilities.has_value()) return true;
+  // What it has not may come with a program.
+  const std::vector<std::string>& bounding = process->capabilities->bounding;
+  return std::find(bounding.begin(), bounding.end(), "CAP_SYS_PTRACE") != bounding.end();
 }
 
 namespace {

@@ -39,6 +39,7 @@ struct Later {
       true;  // no pid namespace of its own: the end of init is not that of the others
 };
 Later NeedsOf(const oci::Spec& spec);
+bool MayTrace(const std::optional<oci::Process>& process);
 
 struct Record {
   std::string id;
@@ -58,6 +59,8 @@ struct Record {
   std::vector<std::string> descriptors;  // what 0, 1 and 2 were at the start, for a checkpoint
   Later later;
   bool owns_cgroups = true;  // false: they are about to be made, or to be refused as another's
+  // Some process of it may look at every process that it sees, as far as its capabilities go.
+  bool may_trace = true;
   std::vector<uint64_t> live_mounts;  // ids of those that were added while it ran
 };
 
@@ -94,8 +97,8 @@ class Store {
   Status Complete(const std::string& id) const;
   // NotFound when there is nothing of it.
   StatusOr<Record> LoadHalf(const std::string& id) const;
-  // NotFound "container does not exist". A cgroup that has taken the place of one of the container's
-  // is none of its own (cgroup::DisownReplaced).
+  // NotFound "container does not exist". A cgroup that has taken the place of one of the
+  // container's is none of its own (cgroup::DisownReplaced).
   StatusOr<Record> Load(const std::string& id) const;
   StatusOr<oci::Spec> LoadSpec(const Record& record) const;
   StatusOr<StoredContainer> LoadWithSpec(const std::string& id) const;

@@ -80,8 +80,7 @@ StatusOr<pid_t> Spawn(const Program& program) {
 }
 
 StatusOr<std::string> FindHelper(const std::string& name, std::string_view purpose) {
-  ASSIGN_OR_RETURN(const std::string self, SelfPath());
-  std::string path = self.substr(0, self.rfind('/') + 1) + name;
+  ASSIGN_OR_RETURN(std::string path, PathBesideSelf(name));
   if (!PathExists(path))
     return FailedPrecondition("{} is missing: install it beside ocirun to {}", path, purpose);
   return path;

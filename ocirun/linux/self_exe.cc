@@ -23,13 +23,19 @@ namespace {
 
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
+char** arguments = nullptr;  // of main(), when ProtectSelf() has them
+
 StatusOr<UniqueFd> OpenSelf() { return sys::Open("/proc/self/exe", O_RDONLY); }
+
+bool IsSealedCopy(const UniqueFd& self) {
+  const int seals = ::fcntl(self.get(), F_GET_SEALS);
+  return seals >= 0 && (seals & kSeals) == kSeals;
+}
 
 bool IsProtected(const UniqueFd& self) {
   struct statvfs fs;
   if (::fstatvfs(self.get(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) return true;
-  const int seals = ::fcntl(self.get(), F_GET_SEALS);
-  return seals >= 0 && (seals & kSeals) == kSeals;
+  return IsSealedCopy(self);
 }
 
 StatusOr<UniqueFd> ReadOnlyBind(const UniqueFd& self) {
@@ -38,10 +44,18 @@ StatusOr<UniqueFd> ReadOnlyBind(const UniqueFd& self) {
   return tree;
 }
 
-// Where mounts are refused (no CAP_SYS_ADMIN): a sealed copy in memory.
+// vm.memfd_noexec has a file that can be executed only for who asks for it, which kernels before
+// Linux 6.3 refuse.
+StatusOr<UniqueFd> ExecutableMemory() {
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING, kExec = 0x10;  // linux/memfd.h
+  UniqueFd memory(::memfd_create("ocirun", kFlags | kExec));
+  if (!memory && errno == EINVAL) memory = UniqueFd(::memfd_create("ocirun", kFlags));
+  if (!memory) return SysError(errno, "memfd_create");
+  return memory;
+}
+
 StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
-  UniqueFd copy(::memfd_create("ocirun", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!copy) return SysError(errno, "memfd_create");
+  ASSIGN_OR_RETURN(UniqueFd copy, ExecutableMemory());
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(self));
   for (off_t left = st.st_size; left > 0;) {
     const ssize_t n = ::sendfile(copy.get(), self.get(), nullptr, static_cast<size_t>(left));
@@ -89,6 +103,15 @@ Status KeepHeld(const UniqueFd& self) {
   return IsDetachedFile(self) ? ForbidExec(*held) : OkStatus();
 }
 
+// Returns when it fails.
+Status ExecuteFrom(const UniqueFd& program) {
+  ::execveat(program.get(), "", arguments, environ, AT_EMPTY_PATH);
+  // By the name of the descriptor it is the same file on the same mount: /proc/self/exe shows no
+  // other afterwards.
+  if (sys::MayBeMissing(errno)) ::execve(ProcFdPath(program).c_str(), arguments, environ);
+  return SysError(errno, "execveat", "/proc/self/exe");
+}
+
 }  // namespace
 
 bool RunsProtected() {
@@ -102,21 +125,27 @@ StatusOr<UniqueFd> ReadOnlySelf() {
 }
 
 Status ProtectSelf(char** argv) {
+  arguments = argv;
   ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
   if (IsProtected(self)) return KeepHeld(self);
   auto copy = ReadOnlyBind(self);
+  // Where mounts are refused (no CAP_SYS_ADMIN).
   if (!copy.ok()) copy = SealedCopy(self);
   if (!copy.ok()) return Annotate(copy.status(), "can't protect the runtime's own program");
   // Where it was started from is not to be seen any more afterwards: SelfPath() looks here.
   ASSIGN_OR_RETURN(std::string path, sys::ReadLink("/proc/self/exe"));
   argv[0] = path.data();
   const UniqueFd held(::fcntl(copy->get(), F_DUPFD, kHeldSelf));
-  const UniqueFd& from = held ? held : *copy;
-  ::execveat(from.get(), "", argv, environ, AT_EMPTY_PATH);
-  // By the name of the descriptor it is the same file on the same mount: /proc/self/exe shows no
-  // other afterwards.
-  if (sys::MayBeMissing(errno)) ::execve(ProcFdPath(from).c_str(), argv, environ);
-  return SysError(errno, "execveat", "/proc/self/exe");
+  return ExecuteFrom(held ? held : *copy);
+}
+
+Status RunFromCopy() {
+  if (arguments == nullptr) return OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
+  if (IsSealedCopy(self)) return OkStatus();
+  auto copy = SealedCopy(self);
+  if (!copy.ok()) return Annotate(copy.status(), "can't hide the runtime's own program");
+  return ExecuteFrom(*copy);
 }
 
 void ReleaseSelf() {
@@ -128,8 +157,15 @@ void ReleaseSelf() {
 StatusOr<std::string> SelfPath() {
   ASSIGN_OR_RETURN(std::string path, sys::ReadLink("/proc/self/exe"));
   // As a mount of its own it is "/", as a copy in memory "/memfd:ocirun (deleted)".
-  if (path == "/" || path.rfind("/memfd:", 0) == 0) return std::string(program_invocation_name);
+  if (path == "/" || path.starts_with("/memfd:")) path = program_invocation_name;
+  // A name would be looked up where the caller happens to stand.
+  if (path[0] != '/') return NotFound("the path of this program is not known");
   return path;
+}
+
+StatusOr<std::string> PathBesideSelf(std::string_view name) {
+  ASSIGN_OR_RETURN(const std::string self, SelfPath());
+  return self.substr(0, self.rfind('/') + 1).append(name);
 }
 
 }  // namespace ocirun::linux_

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -14,6 +15,12 @@ namespace ocirun::linux_ {
 // exec, no copy. Returns OK when this process already runs from a read-only mount; otherwise it
 // does not return unless it fails.
 Status ProtectSelf(char** argv);
+// Executes it once more, with the same arguments, from a sealed copy in memory: in a container
+// where somebody may look at every process, even a descriptor to read from would be one of the
+// host's own file (CVE-2022-0847). To be called before anything is done that an exec would lose.
+// Returns OK when it is such a copy already, and when it has not protected itself, since its
+// command enters no container; otherwise it does not return unless it fails.
+Status RunFromCopy();
 
 // The two halves of it, for a program that starts others of itself: whether this process runs from
 // where nobody can write, and the mount to execute that from.
@@ -27,7 +34,9 @@ StatusOr<UniqueFd> ReadOnlySelf();
 inline constexpr int kHeldSelf = 100;
 void ReleaseSelf();
 
-// The file that this program was started from, also after ProtectSelf().
+// The file that this program was started from, also after ProtectSelf(); absolute.
 StatusOr<std::string> SelfPath();
+// The path of a program that is installed beside this one.
+StatusOr<std::string> PathBesideSelf(std::string_view name);
 
 }  // namespace ocirun::linux_

@@ -14,6 +14,7 @@
 // not even one that the compiler would think of itself. Whatever fails is left to ProtectSelf(),
 // which has a fall-back and an error to report; this file may always do nothing.
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <linux/mount.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -61,6 +62,15 @@ bool EntersContainer(char* const* argv) {
   return false;
 }
 
+// Where it was started from is not to be seen any more afterwards, and what the caller calls it may
+// be the name of something else where it stands now: SelfPath() looks here.
+bool ReadOwnPath(char* path, long size) {
+  const long n = Call(SYS_readlinkat, AT_FDCWD, Address("/proc/self/exe"), Address(path), size, 0);
+  if (n <= 0 || n >= size) return false;
+  path[n] = '\0';
+  return true;
+}
+
 void CloseFd(long fd) { Call(SYS_close, fd, 0, 0, 0, 0); }
 
 }  // namespace
@@ -82,16 +92,21 @@ extern "C" void OcirunProtectSelf(long* stack) {
         Call(SYS_open_tree, self, Address(""), OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH, 0, 0);
   CloseFd(self);
   if (tree < 0) return;
+  char path[PATH_MAX];
+  char* const name = argv[0];
   mount_attr attributes;
   attributes.attr_set = MOUNT_ATTR_RDONLY;
   attributes.attr_clr = 0;
   attributes.propagation = 0;
   attributes.userns_fd = 0;
   if (Call(SYS_mount_setattr, tree, Address(""), AT_EMPTY_PATH, Address(&attributes),
-           sizeof attributes) == 0) {
+           sizeof attributes) == 0 &&
+      ReadOwnPath(path, sizeof path)) {
+    argv[0] = path;
     const long held = Call(SYS_fcntl, tree, F_DUPFD, ocirun::linux_::kHeldSelf, 0, 0);
     Call(SYS_execveat, held < 0 ? tree : held, Address(""), Address(argv), Address(envp),
          AT_EMPTY_PATH);
+    argv[0] = name;
     if (held >= 0) CloseFd(held);
   }
   CloseFd(tree);

@@ -127,4 +127,9 @@ bool Linux::Makes(NamespaceType type) const {
   return ns != nullptr && ns->path.empty();
 }
 
+bool Linux::Joins(NamespaceType type) const {
+  const Namespace* ns = Find(type);
+  return ns != nullptr && !ns->path.empty();
+}
+
 }  // namespace ocirun::oci

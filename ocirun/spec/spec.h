@@ -265,6 +265,7 @@ struct Linux {
   // nullptr when the container shares the runtime's namespace of that type.
   [[nodiscard]] const Namespace* Find(NamespaceType type) const;
   [[nodiscard]] bool Makes(NamespaceType type) const;  // listed, and without a path
+  [[nodiscard]] bool Joins(NamespaceType type) const;  // listed, and with one
 };
 
 struct Spec {
