@@ -656,6 +656,26 @@ END
   call delete box
 }
 
+@test "its program can't even be read by who may look at every process (CVE-2022-0847's class)" {
+  [ -z "${RUNTIME:-}" ] || skip "another runtime is a program of its own"
+  cp "${OCIRUN_TEST_BIN:-$(dirname "$OCIRUN_BIN")/test}/attack" "$FILE_DIR/template/rootfs/bin/"
+  edit_config "$BUNDLE" '.process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE"])'
+  start_shim "attack program $(stat -L -c "%d %i" "$OCISHIM") >/won"
+  call start box
+  for i in {1..20}; do
+    call exec box "e$i" "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+    call start box "e$i"
+    [ "$(call wait box "e$i")" = 0 ]
+    call delete box "e$i"
+  done
+  sort -u "$FILE_DIR/template/rootfs/won" | head
+  [ ! -s "$FILE_DIR/template/rootfs/won" ]
+  rm "$FILE_DIR/template/rootfs/won"
+  call kill box 9
+  call wait box
+  call delete box
+}
+
 @test "delete and -info need no program of the runtime beside the shim" {
   mkdir "$BUNDLE/alone" && cp "$OCISHIM" "$BUNDLE/alone/"
   start_shim 'sleep 1000'
