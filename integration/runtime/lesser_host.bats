@@ -201,3 +201,13 @@ in_user_namespace='.linux.namespaces += [{type: "user"}] | .linux.uidMappings = 
   [ "$status" -eq 1 ]
   [[ $output == *"linux.resources.memory.limit"* ]]
 }
+
+@test "a host that lets no memory be executed: an exec where it would hide its program warns, and goes on" {
+  edit_config . '.process.args = ["sleep", "1000"] | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE"])'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  run "${R[@]}" exec box echo in
+  [ "$output" = in ]
+  run "$OCIRUN_TEST_BIN/deny" memfd_create=13 -- "${R[@]}" exec box echo in
+  [ "$status" -eq 0 ]
+  [[ $output == *"can be read by who may look at every process"*"ermission denied"*in ]]
+}

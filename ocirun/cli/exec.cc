@@ -94,7 +94,7 @@ StatusOr<int> Exec(const Global& global, const std::string& id, ExecFlags flags)
   const container::Store store = global.store();
   RETURN_IF_ERROR(ReadSubCgroups(flags.cgroups, &flags.options.sub_cgroups));
   ASSIGN_OR_RETURN(const container::StoredContainer container, store.LoadWithSpec(id));
-  RETURN_IF_ERROR(container::PrepareExec(container));
+  container::PrepareExec(container);
   ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(container.spec, flags));
   if (!flags.detach) return ExecInForeground(store, container, flags.options);
   RETURN_IF_ERROR(container::Exec(store, container, flags.options).status());

@@ -256,12 +256,11 @@ Status NoteMayTrace(const Store& store, const std::string& id) {
 
 }  // namespace
 
-Status PrepareExec(const StoredContainer& container) {
+void PrepareExec(const StoredContainer& container) {
   const oci::Linux& config = container.spec.linux;
   // In a user namespace of its own it has no right to look at a process that comes from outside.
-  if (config.Find(NamespaceType::kUser) != nullptr) return OkStatus();
-  if (!container.record.may_trace && !config.Joins(NamespaceType::kPid)) return OkStatus();
-  return linux_::RunFromCopy();
+  if (config.Find(NamespaceType::kUser) != nullptr) return;
+  if (container.record.may_trace || config.Joins(NamespaceType::kPid)) linux_::HideSelf();
 }
 
 StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,

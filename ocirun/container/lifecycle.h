@@ -40,7 +40,7 @@ struct Bundle {
   oci::Spec spec;
 };
 // Here, before anything is made, the runtime may execute itself again, once (linux/self_exe.h,
-// RunFromCopy).
+// HideSelf).
 StatusOr<Bundle> ReadBundle(const CreateOptions& options);
 
 // Makes the container up to the point where only `Start` is missing. When it fails nothing is left.
@@ -72,8 +72,8 @@ struct ExecOptions {
 };
 
 // To be called before anything else of an exec: the runtime may execute itself again, once
-// (linux/self_exe.h, RunFromCopy).
-Status PrepareExec(const StoredContainer& container);
+// (linux/self_exe.h, HideSelf).
+void PrepareExec(const StoredContainer& container);
 // Runs one more process in the container; returns its id on the host. It is a child of the caller.
 // What was loaded may be old: whether the container still runs is looked up under its lock.
 StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,

@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
+#include "ocirun/log/log.h"
 
 namespace ocirun::linux_ {
 namespace {
@@ -112,6 +113,13 @@ Status ExecuteFrom(const UniqueFd& program) {
   return SysError(errno, "execveat", "/proc/self/exe");
 }
 
+Status RunFromCopy() {
+  ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
+  if (IsSealedCopy(self)) return OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd copy, SealedCopy(self));
+  return ExecuteFrom(copy);
+}
+
 }  // namespace
 
 bool RunsProtected() {
@@ -139,13 +147,12 @@ Status ProtectSelf(char** argv) {
   return ExecuteFrom(held ? held : *copy);
 }
 
-Status RunFromCopy() {
-  if (arguments == nullptr) return OkStatus();
-  ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
-  if (IsSealedCopy(self)) return OkStatus();
-  auto copy = SealedCopy(self);
-  if (!copy.ok()) return Annotate(copy.status(), "can't hide the runtime's own program");
-  return ExecuteFrom(*copy);
+void HideSelf() {
+  if (arguments == nullptr) return;
+  const Status hidden = RunFromCopy();
+  if (!hidden.ok())
+    Warn("the runtime's program can be read by who may look at every process in the container: {}",
+         MessageOf(hidden));
 }
 
 void ReleaseSelf() {
