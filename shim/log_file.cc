@@ -98,6 +98,7 @@ uint64_t LogFile::Room() const {
 
 Status LogFile::Write(std::string_view lines) {
   if (lines.empty()) return OkStatus();
+  if (!file_) RETURN_IF_ERROR(Annotate(OpenFile(O_CREAT), options_.path));
   if (Room() == 0) RETURN_IF_ERROR(Annotate(Rotate(), options_.path));
   const Status written = sys::WriteAll(file_, lines);
   if (written.ok()) {
@@ -119,6 +120,9 @@ Status LogFile::Rotate() {
   RETURN_IF_ERROR(options_.max_file > 1 ? RenameIfThere(options_.path, Plain(1))
                                         : UnlinkIfThere(options_.path));
   old_files_ = std::min(old_files_ + 1, options_.max_file - 1);
+  // Before: there may be no further descriptor for the new one. Without it Write tries again, where
+  // a second rotation would move the files out of the way until none is left.
+  file_.Reset();
   RETURN_IF_ERROR(OpenFile(O_CREAT | O_EXCL));
   if (options_.compress) CompressNext();
   return OkStatus();

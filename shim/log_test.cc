@@ -120,6 +120,25 @@ void RunUntil(Loop* loop, const std::function<bool()>& done) {
   CHECK(loop->Run().ok());
 }
 
+TEST_CASE("a rotation for which there is no descriptor shifts nothing out of the way") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  const auto log = Open(kJsonFormat, {.path = path, .max_size = 1, .max_file = 3});
+  REQUIRE(log->Append(Stream::kStdout, "one\n", kTime).ok());
+  rlimit usual;
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  const rlimit none{0, usual.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  std::vector<Status> refused;
+  for (int i = 0; i < 5; ++i) refused.push_back(log->Append(Stream::kStdout, "lost\n", kTime));
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &usual) == 0);
+  for (const Status& status : refused) CHECK(ErrnoOf(status) == EMFILE);
+  REQUIRE(log->Append(Stream::kStdout, "two\n", kTime).ok());
+  CHECK(*ReadFile(path) == Line("two\n"));
+  CHECK(*ReadFile(path + ".1") == Line("one\n"));
+  CHECK_FALSE(PathExists(path + ".2"));
+}
+
 TEST_CASE("full files are compressed beside the loop, and move on meanwhile") {
   TempDir dir;
   const std::string path = dir.path + "/log";
