@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/attach.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -42,19 +41,18 @@ size_t Length(std::string_view header) {
 
 StatusOr<std::unique_ptr<AttachServer>> AttachServer::Listen(Loop* loop, std::string path,
                                                              Callbacks callbacks) {
-  ASSIGN_OR_RETURN(UniqueFd listener, sys::ListenUnix(path, SOCK_STREAM | SOCK_NONBLOCK));
+  ASSIGN_OR_RETURN(UniqueFd listener, sys::ListenUnix(path, SOCK_STREAM));
+  Undo remove([path] { IgnoreError(sys::Unlink(path), "the first error is the one to tell"); });
   std::unique_ptr<AttachServer> server(
-      new AttachServer(loop, std::move(path), std::move(listener), std::move(callbacks)));
-  AttachServer* raw = server.get();
-  RETURN_IF_ERROR(loop->Watch(server->listener_, EPOLLIN, [raw](uint32_t) { raw->Accept(); }));
+      new AttachServer(loop, std::move(path), std::move(callbacks)));
+  const auto connect = [raw = server.get()](UniqueFd socket) { raw->Connect(std::move(socket)); };
+  ASSIGN_OR_RETURN(server->acceptor_, Acceptor::Create(loop, std::move(listener), connect));
+  remove.Release();
   return server;
 }
 
-AttachServer::AttachServer(Loop* loop, std::string path, UniqueFd listener, Callbacks callbacks)
-    : loop_(loop),
-      path_(std::move(path)),
-      listener_(std::move(listener)),
-      callbacks_(std::move(callbacks)) {}
+AttachServer::AttachServer(Loop* loop, std::string path, Callbacks callbacks)
+    : loop_(loop), path_(std::move(path)), callbacks_(std::move(callbacks)) {}
 
 AttachServer::~AttachServer() {
   for (const Client& client : clients_) loop_->Forget(client.socket);
@@ -62,20 +60,17 @@ AttachServer::~AttachServer() {
 }
 
 void AttachServer::StopListening() {
-  if (!listener_) return;
-  loop_->Forget(listener_);
-  listener_.Reset();
+  if (!acceptor_) return;
+  acceptor_.reset();
   IgnoreError(sys::Unlink(path_), "somebody removed the socket before us");
 }
 
-void AttachServer::Accept() {
-  auto socket = sys::Accept(listener_);
-  if (!socket.ok() || clients_.size() >= kMaxClients || finished_) return;
-  const auto uid = sys::PeerUid(*socket);
+void AttachServer::Connect(UniqueFd socket) {
+  if (clients_.size() >= kMaxClients || finished_) return;
+  const auto uid = sys::PeerUid(socket);
   if (!uid.ok() || *uid != ::geteuid()) return;
-  ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
   const auto client = clients_.insert(
-      clients_.end(), Client{.number = ++last_number_, .socket = std::move(*socket)});
+      clients_.end(), Client{.number = ++last_number_, .socket = std::move(socket)});
   if (!WatchClient(client).ok()) clients_.erase(client);
 }
 

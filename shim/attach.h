@@ -30,6 +30,7 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "shim/acceptor.h"
 #include "shim/log_writer.h"
 #include "shim/loop.h"
 
@@ -84,8 +85,8 @@ class AttachServer {
   };
   using ClientList = std::list<Client>;
 
-  AttachServer(Loop* loop, std::string path, UniqueFd listener, Callbacks callbacks);
-  void Accept();
+  AttachServer(Loop* loop, std::string path, Callbacks callbacks);
+  void Connect(UniqueFd socket);
   void Serve(ClientList::iterator client, uint32_t events);
   bool Read(Client* client);
   void HandleFrame(Client* client, char type, std::string_view payload);
@@ -99,7 +100,7 @@ class AttachServer {
 
   Loop* loop_;
   std::string path_;
-  UniqueFd listener_;
+  std::unique_ptr<Acceptor> acceptor_;  // while it listens
   Callbacks callbacks_;
   ClientList clients_;
   bool finished_ = false, hold_input_ = false;

@@ -35,6 +35,7 @@ StatusOr<std::unique_ptr<Loop>> Loop::Create() {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return SysError(errno, "epoll_create1");
   std::unique_ptr<Loop> loop(new Loop(std::move(epoll), std::move(signals)));
+  ASSIGN_OR_RETURN(loop->spare_fds_, SpareFds::Make(loop->signals_));
   Loop* raw = loop.get();
   RETURN_IF_ERROR(loop->Watch(loop->signals_, EPOLLIN, [raw](uint32_t) { raw->HandleSignals(); }));
   return loop;

@@ -11,9 +11,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "shim/spare_fds.h"
 
 namespace ocirun::shim {
 
@@ -43,6 +45,8 @@ class Loop {
   // Must not have called yet.
   void Cancel(Timer timer) { timers_.erase(timer); }
 
+  [[nodiscard]] SpareFds::Loan LendSpareFds() { return spare_fds_->Lend(); }
+
   // Until Stop, or SIGTERM or SIGINT. Can be called again.
   Status Run();
   void Stop() { stopped_ = true; }
@@ -57,6 +61,7 @@ class Loop {
 
   using Clock = std::chrono::steady_clock;
   UniqueFd epoll_, signals_;
+  std::optional<SpareFds> spare_fds_;
   bool stopped_ = false;
   std::map<int, OnReady> watches_;
   std::map<pid_t, OnExit> children_;

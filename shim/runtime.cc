@@ -133,6 +133,7 @@ std::vector<std::string> Runtime::CommandLine(const std::vector<std::string>& ar
 Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) const {
   const int code = sys::ExitCodeOf(wait_status);
   if (code == 0) return OkStatus();
+  const SpareFds::Loan loan = loop_->LendSpareFds();
   std::string message = LastError(log_);
   if (message.empty())
     message = fmt::format("{} {} exited with status {}",
@@ -154,7 +155,10 @@ void Runtime::RunInTime(const Reply& reply, std::vector<std::string> args, Strea
   if (reply.IsLate()) return done(late);
   const auto pid = Begin(args, std::move(ends));
   if (!pid.ok()) return done(pid.status());
-  reply.WhenLate([pid = *pid] { EndRuntime(pid); });
+  reply.WhenLate([loop = loop_, pid = *pid] {
+    const SpareFds::Loan loan = loop->LendSpareFds();
+    EndRuntime(pid);
+  });
   loop_->OnChild(
       *pid, [this, args = std::move(args), done = std::move(done), reply, late](int wait_status) {
         reply.WhenLate(nullptr);  // the number is free
@@ -165,6 +169,7 @@ void Runtime::RunInTime(const Reply& reply, std::vector<std::string> args, Strea
 StatusOr<pid_t> Runtime::Begin(const std::vector<std::string>& args, Streams::ChildEnds ends) {
   // Errors of earlier runs must not be taken for this one's.
   if (PathExists(log_)) IgnoreError(sys::Unlink(log_), "then an old message may be shown");
+  const SpareFds::Loan loan = loop_->LendSpareFds();
   ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
   const auto given = [&](const UniqueFd& end) { return end.valid() ? end.get() : null.get(); };
   const StandardFds fds = {given(ends.in), given(ends.out), given(ends.err)};

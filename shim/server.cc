@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/server.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,8 +21,6 @@ constexpr std::chrono::hours kLongest{24 * 365};
 constexpr size_t kMaxConnections = 256;
 // Of answers to one client.
 constexpr size_t kMaxUnsent = 1 << 20;
-// Until it is tried again whether there is a descriptor for one more.
-constexpr std::chrono::milliseconds kNoDescriptors{100};
 
 }  // namespace
 
@@ -62,53 +59,36 @@ void Reply::WhenLate(std::function<void()> late) const {
 }
 
 StatusOr<std::unique_ptr<Server>> Server::Create(Loop* loop, UniqueFd listener, Handler handler) {
-  ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
-  std::unique_ptr<Server> server(new Server(loop, std::move(listener), std::move(handler)));
-  Server* raw = server.get();
-  RETURN_IF_ERROR(loop->Watch(server->listener_, EPOLLIN, [raw](uint32_t) { raw->Accept(); }));
+  std::unique_ptr<Server> server(new Server(loop, std::move(handler)));
+  const auto connect = [raw = server.get()](UniqueFd socket) { raw->Connect(std::move(socket)); };
+  ASSIGN_OR_RETURN(server->acceptor_, Acceptor::Create(loop, std::move(listener), connect));
   return server;
 }
 
-Server::Server(Loop* loop, UniqueFd listener, Handler handler)
-    : loop_(loop), listener_(std::move(listener)), handler_(std::move(handler)) {}
+Server::Server(Loop* loop, Handler handler) : loop_(loop), handler_(std::move(handler)) {}
 
 Server::~Server() {
   for (const ConnectionPtr& connection : connections_) loop_->Forget(connection->socket);
-  StopListening();
 }
 
-void Server::StopListening() {
-  if (!listener_) return;
-  loop_->Forget(listener_);
-  listener_.Reset();
-}
+void Server::StopListening() { acceptor_.reset(); }
 
-void Server::Accept() {
-  auto socket = sys::Accept(listener_);
-  if (!socket.ok()) {
-    if (ErrnoOf(socket.status()) == EAGAIN) return;  // it has left
-    // It stays in the queue: to be woken for it again and again would help nobody.
-    loop_->Change(listener_, 0);
-    loop_->After(kNoDescriptors, [this] { WatchListener(); });
-    return;
-  }
-  const auto peer = sys::PeerCredentials(*socket);
+void Server::Connect(UniqueFd socket) {
+  const auto peer = sys::PeerCredentials(socket);
   if (!peer.ok() || peer->uid != ::geteuid() || peer->gid != ::getegid()) return;
-  ::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
   auto connection = std::make_shared<Connection>();
-  connection->socket = std::move(*socket);
+  connection->socket = std::move(socket);
   const Status watched = loop_->Watch(connection->socket, EPOLLIN,
                                       [this, weak = std::weak_ptr(connection)](uint32_t events) {
                                         if (const ConnectionPtr strong = weak.lock())
                                           Serve(strong, events);
                                       });
   if (watched.ok()) connections_.push_back(std::move(connection));
-  WatchListener();
+  TakeMoreOrNot();
 }
 
-void Server::WatchListener() {
-  if (listener_)
-    loop_->Change(listener_, connections_.size() < kMaxConnections ? uint32_t{EPOLLIN} : 0);
+void Server::TakeMoreOrNot() {
+  if (acceptor_) acceptor_->TakeMore(connections_.size() < kMaxConnections);
 }
 
 void Server::Serve(const ConnectionPtr& connection, uint32_t events) {
@@ -203,7 +183,7 @@ bool Server::Flush(Connection* connection) {
 void Server::Drop(const ConnectionPtr& connection) {
   loop_->Forget(connection->socket);
   connections_.remove(connection);
-  WatchListener();
+  TakeMoreOrNot();
   if (when_flushed_) WhenFlushed(std::move(when_flushed_));
 }
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "proto/ttrpc/frame.h"
+#include "shim/acceptor.h"
 #include "shim/loop.h"
 
 namespace ocirun::shim {
@@ -67,9 +68,9 @@ class Server {
   };
   using ConnectionPtr = std::shared_ptr<Connection>;
 
-  Server(Loop* loop, UniqueFd listener, Handler handler);
-  void Accept();
-  void WatchListener();
+  Server(Loop* loop, Handler handler);
+  void Connect(UniqueFd socket);
+  void TakeMoreOrNot();
   void Serve(const ConnectionPtr& connection, uint32_t events);
   bool Read(const ConnectionPtr& connection);
   void HandleFrame(const ConnectionPtr& connection, const ttrpc::Frame& frame);
@@ -80,7 +81,7 @@ class Server {
   void Drop(const ConnectionPtr& connection);
 
   Loop* loop_;
-  UniqueFd listener_;
+  std::unique_ptr<Acceptor> acceptor_;  // while it listens
   Handler handler_;
   std::list<ConnectionPtr> connections_;
   std::function<void()> when_flushed_;

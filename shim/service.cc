@@ -32,14 +32,6 @@ constexpr std::chrono::seconds kExecsTime{10}, kDrainTime{10};
 // How long an exec waits for its Start when it waits for its Delete no longer than is said.
 constexpr std::chrono::seconds kStartTime{60};
 
-StatusOr<pid_t> ReadPidFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  pid_t pid = 0;
-  std::from_chars(text.data(), text.data() + text.size(), pid);
-  if (pid <= 0) return Internal("unreadable pid file {}", path);
-  return pid;
-}
-
 // Whether config.json gives the container a pid namespace of its own: then the kernel ends every
 // process with init. Unreadable: no, so that we end them.
 bool HasOwnPidNamespace(const std::string& bundle) {
@@ -140,6 +132,13 @@ TaskService::~TaskService() {
   while (!containers_.empty()) Forget(containers_.begin()->first);
 }
 
+// What opens files and closes them again, for something that has begun.
+template <typename Work>
+auto TaskService::WithSpareFds(Work work) const {
+  const SpareFds::Loan loan = loop_->LendSpareFds();
+  return work();
+}
+
 void TaskService::Handle(const std::string& service, const std::string& method,
                          const std::string& payload, Reply reply) {
   const bool is_task = service == "containerd.task.v2.Task" || service == "containerd.task.v3.Task";
@@ -148,7 +147,9 @@ void TaskService::Handle(const std::string& service, const std::string& method,
   if ((!is_task && service != "ocishim.v1.Shim") || handler == methods.end())
     return reply(Unsupported("{}/{}: not supported", service, method), nullptr);
   if (options_.debug) Report("debug", fmt::format("call {}", method));
-  handler->second(payload, std::move(reply));
+  // These two make what stays.
+  if (method == "Create" || method == "Exec") return handler->second(payload, std::move(reply));
+  WithSpareFds([&] { handler->second(payload, std::move(reply)); });
 }
 
 StatusOr<TaskService::ContainerPtr> TaskService::FindContainer(const std::string& id) const {
@@ -163,6 +164,14 @@ StatusOr<TaskService::ProcessPtr> TaskService::FindProcess(const std::string& id
   const auto it = container->processes.find(exec_id);
   if (it == container->processes.end()) return NotFound("process {} does not exist", exec_id);
   return it->second;
+}
+
+StatusOr<pid_t> TaskService::ReadPid(const std::string& file) const {
+  ASSIGN_OR_RETURN(const std::string text, WithSpareFds([&] { return ReadFile(file); }));
+  pid_t pid = 0;
+  std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (pid <= 0) return Internal("unreadable pid file {}", file);
+  return pid;
 }
 
 // ---- Create
@@ -285,19 +294,23 @@ void TaskService::UndoCreate(const ContainerPtr& container, const Status& status
       [this, container, status, reply](const Status&) { CreateFailed(container, status, reply); });
 }
 
+Status TaskService::Unmount(const Container& container) const {
+  if (!container.has_mounts) return OkStatus();
+  return WithSpareFds([&] { return UnmountBelow(container.bundle + "/rootfs"); });
+}
+
 // Nothing is left of what failed.
 void TaskService::CreateFailed(const ContainerPtr& container, Status status, const Reply& reply) {
   Forget(container->id);
-  if (container->has_mounts)
-    IgnoreError(UnmountBelow(container->bundle + "/rootfs"), "the first error is the one to tell");
+  IgnoreError(Unmount(*container), "the first error is the one to tell");
   reply(status, nullptr);
 }
 
 // Takes over the init process that the runtime has made.
 Status TaskService::InitIsThere(const ContainerPtr& container) {
   const ProcessPtr& init = container->processes.at("");
-  ASSIGN_OR_RETURN(init->pid, ReadPidFile(container->bundle + "/init.pid"));
-  container->cgroups = CgroupsOf(init->pid);
+  ASSIGN_OR_RETURN(init->pid, ReadPid(container->bundle + "/init.pid"));
+  container->cgroups = WithSpareFds([&] { return CgroupsOf(init->pid); });
   if (publisher_->enabled()) WatchOom(container);
   return OkStatus();
 }
@@ -477,7 +490,7 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
   args.push_back(container->id);
   container->runtime->RunInTime(reply, std::move(args), std::move(process->child_ends),
                                 [this, container, process, prefix, reply](const Status& status) {
-                                  const auto pid = ReadPidFile(prefix + ".pid");
+                                  const auto pid = ReadPid(prefix + ".pid");
                                   for (const char* suffix : {"-process.json", ".pid"})
                                     IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
                                   // It had made the process when it was ended for being late.
@@ -529,7 +542,8 @@ void TaskService::Exited(const ContainerPtr& container, const ProcessPtr& proces
   process->exited_at = NowUnixNanos();
   if (container->deleted) return;
   if (process->id.empty()) {
-    container->oom_killed = WasOomKilled(MemoryFolder(container->cgroups));
+    container->oom_killed =
+        WithSpareFds([&] { return WasOomKilled(MemoryFolder(container->cgroups)); });
     // Without a pid namespace of its own, what init started is still there and holds its pipes.
     if (!container->own_pid_namespace)
       container->runtime->Run({"kill", "--all", container->id, std::to_string(SIGKILL)}, {},
@@ -569,18 +583,9 @@ void TaskService::TellExit(const ContainerPtr& container, const ProcessPtr& proc
       std::any_of(container->processes.begin(), container->processes.end(), is_live))
     return;
   process->state = State::kStopped;
-  if (is_init) {
-    Json exit = {{"id", container->id},
-                 {"pid", process->pid},
-                 {"exit_status", process->exit_status},
-                 {"signal", process->exit_signal},
-                 {"exited_at", FormatRfc3339Nano(process->exited_at)},
-                 {"oom_killed", container->oom_killed}};
-    if (container->oom_killed) exit["oom"] = DescribeOomKill(MemoryFolder(container->cgroups));
-    const std::string text = exit.dump(-1, ' ', false, Json::error_handler_t::replace);
-    IgnoreError(WriteFileDurable(container->bundle + "/exit.json", text, 0600),
+  if (is_init)
+    IgnoreError(WithSpareFds([&] { return SaveExit(*container, *process); }),
                 "on a full disk the answer to Wait still tells it");
-  }
   auto event = ExitOf<events::TaskExit>(*process);
   event.set_container_id(container->id);
   event.set_id(is_init ? container->id : process->id);
@@ -589,6 +594,18 @@ void TaskService::TellExit(const ContainerPtr& container, const ProcessPtr& proc
   const auto response = ExitOf<task::WaitResponse>(*process);
   for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
   if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);
+}
+
+Status TaskService::SaveExit(const Container& container, const Process& init) {
+  Json exit = {{"id", container.id},
+               {"pid", init.pid},
+               {"exit_status", init.exit_status},
+               {"signal", init.exit_signal},
+               {"exited_at", FormatRfc3339Nano(init.exited_at)},
+               {"oom_killed", container.oom_killed}};
+  if (container.oom_killed) exit["oom"] = DescribeOomKill(MemoryFolder(container.cgroups));
+  const std::string text = exit.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return WriteFileDurable(container.bundle + "/exit.json", text, 0600);
 }
 
 void TaskService::Wait(const task::WaitRequest& request, Reply reply) {
@@ -724,8 +741,7 @@ void TaskService::DeleteInit(const ContainerPtr& container, const ProcessPtr& in
   container->runtime->Run({"delete", "--force", container->id}, {},
                           [this, container, init, answer, reply](Status status) {
                             if (IsNotFound(status)) status = OkStatus();
-                            if (status.ok() && container->has_mounts)
-                              status = UnmountBelow(container->bundle + "/rootfs");
+                            if (status.ok()) status = Unmount(*container);
                             if (!status.ok()) return reply(status, nullptr);
                             CloseProcess(init, answer);
                           });

@@ -119,11 +119,15 @@ class TaskService {
   StatusOr<ContainerPtr> FindContainer(const std::string& id) const;
   StatusOr<ProcessPtr> FindProcess(const std::string& id, const std::string& exec_id) const;
   StatusOr<ContainerPtr> NewContainer(const containerd::task::v3::CreateTaskRequest& request) const;
+  template <typename Work>
+  auto WithSpareFds(Work work) const;
+  StatusOr<pid_t> ReadPid(const std::string& file) const;
   Status OpenStreams(const ContainerPtr& container, const ProcessPtr& process);
   void RunCreate(const ContainerPtr& container,
                  const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
   void Created(const ContainerPtr& container,
                const containerd::task::v3::CreateTaskRequest& request, const Reply& reply);
+  Status Unmount(const Container& container) const;
   void UndoCreate(const ContainerPtr& container, const Status& status, const Reply& reply);
   // By value: the streams, which may hold the status, end here.
   void CreateFailed(const ContainerPtr& container, Status status, const Reply& reply);
@@ -146,6 +150,7 @@ class TaskService {
   void Exited(const ContainerPtr& container, const ProcessPtr& process, int wait_status);
   void OutputEnded(const ContainerPtr& container, const ProcessPtr& process);
   void TellExit(const ContainerPtr& container, const ProcessPtr& process);
+  static Status SaveExit(const Container& container, const Process& init);
   void WhenDrained(const ProcessPtr& process, std::function<void()> then);
   void DeleteInit(const ContainerPtr& container, const ProcessPtr& init, const Reply& reply);
   void CloseProcess(const ProcessPtr& process, std::function<void()> closed);

@@ -124,10 +124,7 @@ Streams::~Streams() {
   for (Source& source : sources_)
     if (source.fd) loop_->Forget(source.fd);
   if (input_watched_) loop_->Forget(input_);
-  if (console_listener_) {
-    loop_->Forget(console_listener_);
-    IgnoreError(sys::Unlink(options_.console_socket), "removed when the console came");
-  }
+  if (console_ && console_->IsListening()) RemoveConsoleSocket();
 }
 
 Status Streams::OpenPipes(ChildEnds* child) {
@@ -210,21 +207,29 @@ void Streams::Close(std::function<void()> closed) {
 }
 
 Status Streams::ListenForConsole() {
-  ASSIGN_OR_RETURN(console_listener_,
-                   sys::ListenUnix(options_.console_socket, SOCK_STREAM | SOCK_NONBLOCK));
-  return loop_->Watch(console_listener_, EPOLLIN, [this](uint32_t) { ReceiveConsole(); });
+  ASSIGN_OR_RETURN(UniqueFd listener, sys::ListenUnix(options_.console_socket, SOCK_STREAM));
+  Undo remove([this] { RemoveConsoleSocket(); });
+  const auto receive = [this](UniqueFd connection) { ReceiveConsole(std::move(connection)); };
+  ASSIGN_OR_RETURN(console_,
+                   Acceptor::Create(loop_, std::move(listener), receive, Acceptor::Fds::kSpare));
+  remove.Release();
+  return OkStatus();
 }
 
-void Streams::ReceiveConsole() {
-  auto connection = sys::Accept(console_listener_);
-  if (!connection.ok()) return;
-  // The runtime connects long before it has a terminal to send: wait for it in the loop.
-  auto held = std::make_shared<UniqueFd>(std::move(*connection));
-  loop_->Forget(console_listener_);
-  console_listener_.Reset();
+void Streams::RemoveConsoleSocket() {
   IgnoreError(sys::Unlink(options_.console_socket), "one connection is all there is");
-  const auto on_master = [this, held, alive = std::weak_ptr<int>(alive_)](uint32_t) {
+}
+
+// A process without its terminal would be of no use to anybody, and by then it is there: for the
+// terminal there is the listener's descriptor.
+void Streams::ReceiveConsole(UniqueFd connection) {
+  const auto place = std::make_shared<UniqueFd>(console_->Release());
+  RemoveConsoleSocket();
+  // The runtime connects long before it has a terminal to send: wait for it in the loop.
+  const auto held = std::make_shared<UniqueFd>(std::move(connection));
+  const auto on_master = [this, held, place, alive = std::weak_ptr<int>(alive_)](uint32_t) {
     loop_->Forget(*held);
+    place->Reset();
     if (alive.expired()) return;
     auto master = sys::ReceiveFd(*held);
     if (!master.ok()) return;  // the runtime failed, and says so itself

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "shim/acceptor.h"
 #include "shim/attach.h"
 #include "shim/log_writer.h"
 #include "shim/logger.h"
@@ -110,7 +111,8 @@ class Streams {
   void EndInput();
   [[nodiscard]] bool MustPause(const Source& source) const;
   Status ListenForConsole();
-  void ReceiveConsole();
+  void RemoveConsoleSocket();
+  void ReceiveConsole(UniqueFd connection);
   Status WatchSource(Source* source);
   void ReadSource(Source* source);
   bool ReadOnce(Source* source);
@@ -137,7 +139,7 @@ class Streams {
   UniqueFd input_;  // pipe; with a terminal the first source is read and written
   std::string pending_input_;
   bool input_watched_ = false, input_ended_ = false;
-  UniqueFd console_listener_;
+  std::unique_ptr<Acceptor> console_;  // until the runtime has connected
   std::optional<winsize> size_;
   UniqueFd stdin_fifo_, stdin_hold_;  // containerd's stdin; our own write end, until CloseInput()
   bool stdin_watched_ = false;

@@ -214,6 +214,8 @@ END
 @test "exec: own output and status, through its own socket; 20 in a row leave nothing" {
   start_shim 'sleep 1000'
   call start box
+  descriptors() { find "/proc/$(cat "$BUNDLE/shim.pid")/fd" -mindepth 1 | wc -l; }
+  before=$(descriptors)
   for i in $(seq 20); do
     call exec box "e$i" "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["sh","-c","echo hi; echo no >&2; exit 3"],"env":["PATH=/bin"]}'
     "$SHIMCTL" attach "$BUNDLE/e.sock" </dev/null >"$BUNDLE/e.out" 2>"$BUNDLE/e.err" 3>&- &
@@ -226,7 +228,8 @@ END
     call delete box "e$i"
     [ ! -e "$BUNDLE/e.sock" ]
   done
-  [ "$(ls "/proc/$(cat "$BUNDLE/shim.pid")/fd" | wc -l)" -lt 15 ]
+  as_before() { [ "$(descriptors)" -le "$before" ]; }
+  eventually as_before
   run call exec box bad "" '{"cwd":"/","args":["nosuch"]}'
   run call start box bad
   [[ $output == *'OCI runtime exec failed: '* ]]
@@ -636,6 +639,113 @@ END
   call kill box 9
   call wait box
   call delete box
+}
+
+# hold_line: a connection to the shim that stays, for `ask COMMAND...`, whose words hold no blank.
+hold_line() {
+  coproc LINE { exec "$SHIMCTL" "$ADDRESS" each 2>&1 3>&-; }
+}
+ask() {
+  local line
+  echo "$*" >&"${LINE[1]}"
+  while read -r -t 20 line <&"${LINE[0]}"; do
+    [ "$line" != ok ] || return 0
+    echo "$line"
+    [[ $line != "error "* ]] || return 1
+  done
+  return 1
+}
+
+# take_fds: clients that say nothing take all descriptors that the shim may have.
+take_fds() {
+  local shim
+  shim=$(cat "$BUNDLE/shim.pid")
+  prlimit --pid "$shim" --nofile=48:
+  python3 - "${ADDRESS#unix://}" <<'END' 3>&- &
+import signal, socket, sys
+clients = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+for client in clients:
+    client.connect(sys.argv[1])
+signal.pause()
+END
+  TAKER=$!
+  taken() { [ "$(ls "/proc/$shim/fd" | awk '$1 < 48' | wc -l)" = 48 ]; }
+  eventually taken
+}
+give_fds() {
+  prlimit --pid "$(cat "$BUNDLE/shim.pid")" --nofile=1024:
+  kill $TAKER
+  wait $TAKER || true
+}
+
+@test "without descriptors what is new is refused or waits, and what has begun goes on to its end" {
+  rm -f "$FILE_DIR/template/rootfs/end"
+  LOG_OPTIONS='&max-size=500&max-file=1000' start_shim 'i=0; while [ ! -e /end ]; do i=$((i + 1)); echo $i; sleep 0.1; done; exit 7'
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >"$BUNDLE/first" 3>&- &
+  first=$!
+  eventually lsof_connected "$BUNDLE/attach.sock"
+  call start box
+  hold_line
+  process='{"cwd":"/","args":["tty"],"env":["PATH=/bin"]}'
+  ask exec box terminal "json-file://$BUNDLE/terminal.log" "$process" tty
+  take_fds
+
+  for tty in no tty; do
+    run ask exec box refused "json-file://$BUNDLE/refused.log" "$process" $tty
+    [[ $output == "error 8 "*"oo many open files"* ]]
+  done
+  mkdir "$BUNDLE/other"
+  jq '.linux.cgroupsPath += "-other" | .process.args = ["true"]' "$BUNDLE/config.json" >"$BUNDLE/other/config.json"
+  create_other=(create other "$BUNDLE/other" "${RUNTIME:-$OCIRUN}" "$FILE_DIR/state" "json-file://$BUNDLE/other/log")
+  run ask "${create_other[@]}"
+  [[ $output == "error 8 "*"oo many open files"* ]]
+  run "$SHIMCTL" -timeout 300 "$ADDRESS" state box
+  [[ $output == "4 "* ]]
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >"$BUNDLE/second" 3>&- &
+  second=$!
+  # Those who wait cost no time: 100 ticks would be all of it.
+  ticks() { awk '{ print $14 + $15 }' "/proc/$(cat "$BUNDLE/shim.pid")/stat"; }
+  before=$(ticks)
+  sleep 1
+  [ $(($(ticks) - before)) -le 15 ]
+  [ ! -s "$BUNDLE/second" ]
+  # What had begun is looked at, held and ended, and a process that was to be has its terminal.
+  ask start box terminal
+  [ "$(ask wait box terminal)" = 0 ]
+  grep -q /dev/pts/ "$BUNDLE/terminal.log"
+  ask pause box
+  [[ $(ask state box) == "PAUSED "* ]]
+  ask resume box
+  [ "$(ask pids box)" -ge 1 ]
+
+  # With descriptors whoever waited is heard, and what is new is made.
+  give_fds
+  eventually [ -s "$BUNDLE/second" ]
+  [[ $(call state box) == "RUNNING "* ]]
+  call exec box later "json-file://$BUNDLE/later.log" "$process" tty
+  call start box later
+  [ "$(call wait box later)" = 0 ]
+  call "${create_other[@]}"
+
+  # The log turns its files meanwhile, and no line is missing at the end.
+  take_fds
+  count_logs() { find "$BUNDLE" -maxdepth 1 -name 'log.[0-9]*' | wc -l; }
+  logs=$(count_logs)
+  turned() { [ "$(count_logs)" -gt "$logs" ]; }
+  eventually turned
+  touch "$FILE_DIR/template/rootfs/end"
+  [ "$(ask wait box)" = 7 ]
+  [ "$(jq -c '[.exit_status, .oom_killed]' "$BUNDLE/exit.json")" = '[7,false]' ]
+  find "$BUNDLE" -maxdepth 1 -name 'log*' ! -name log.json | sort -rV | xargs cat | jq -r .log | grep . >"$BUNDLE/lines"
+  diff "$BUNDLE/lines" <(seq "$(tail -1 "$BUNDLE/lines")")
+  wait $first $second
+  diff "$BUNDLE/first" "$BUNDLE/lines"
+  ask delete box
+  [ ! -e "$FILE_DIR/state/test/box" ]
+  ask kill other 9
+  [ "$(ask wait other)" = 137 ]
+  ask delete other
+  give_fds
 }
 
 @test "the shim, which is the runtime of its containers, runs from where nobody can write" {

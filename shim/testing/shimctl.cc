@@ -13,6 +13,9 @@
 //        shimctl ADDRESS reopen ID                         the log, in its new file
 //        shimctl ADDRESS iostats ID [EXEC]                 a line a stream: bytes, lines, unlogged
 //                                                          and dropped bytes; dropped clients
+//        shimctl ADDRESS each                              those above, a line of words each, over
+//                                                          one connection; "ok" or "error" and
+//                                                          why ends the answer of each
 //        shimctl attach SOCKET [drop]                      stdin to frames, frames to the outputs;
 //                                                          drop: it is not waited for
 #include <poll.h>
@@ -22,9 +25,11 @@
 
 #include <array>
 #include <charconv>
+#include <iostream>
 
 #include "base/sys/file.h"
 #include "base/sys/socket.h"
+#include "base/text.h"
 #include "containerd/runc_options.pb.h"
 #include "containerd/task.pb.h"
 #include "ocishim/v1/shim.pb.h"
@@ -197,6 +202,22 @@ Status Call(Client* client, const Args& args) {
   return client->Call(kService, method, request, nullptr);
 }
 
+std::string Describe(const Status& status) {
+  return fmt::format("{} {}", static_cast<int>(status.code()), MessageOf(status));
+}
+
+Status CallEach(Client* client, const std::string& address) {
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    Args args = {address};
+    for (const std::string_view word : SplitWords(line, " ")) args.emplace_back(word);
+    if (args.size() < 2) return InvalidArgument("a line without a command");
+    const Status called = Call(client, args);
+    RETURN_IF_ERROR(Print(called.ok() ? "ok" : "error " + Describe(called)));
+  }
+  return OkStatus();
+}
+
 Status Attach(const std::string& path, bool drop) {
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::ConnectUnix(path, SOCK_STREAM));
   if (drop) RETURN_IF_ERROR(sys::WriteAll(socket, std::string("\3\0\0\0\0\0\0\0", 8)));
@@ -242,7 +263,7 @@ Status Run(Args args) {
   if (args.size() < 2) return InvalidArgument("usage: shimctl [-timeout MS] ADDRESS COMMAND ...");
   if (args[0] == "attach") return Attach(args[1], Arg(args, 2) == "drop");
   ASSIGN_OR_RETURN(client.client, ttrpc::Client::Connect(args[0]));
-  return Call(&client, args);
+  return args[1] == "each" ? CallEach(&client, args[0]) : Call(&client, args);
 }
 
 }  // namespace
@@ -252,6 +273,6 @@ int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   const ocirun::Status status = ocirun::Run({argv + 1, argv + argc});
   if (status.ok()) return 0;
-  fmt::print(stderr, "{} {}\n", static_cast<int>(status.code()), ocirun::MessageOf(status));
+  fmt::print(stderr, "{}\n", ocirun::Describe(status));
   return 1;
 }
