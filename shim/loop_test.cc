@@ -2,13 +2,17 @@
 #include "shim/loop.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <optional>
+#include <vector>
 
+#include "base/sys/file.h"
 #include "base/sys/process.h"
 
 namespace ocirun::shim {
@@ -63,6 +67,36 @@ TEST_CASE("an orphan's end is not that of the next process with its number") {
   REQUIRE(sys::Kill(pid, SIGKILL).ok());
   RunFor(loop->get(), std::chrono::milliseconds(100));
   CHECK(code == 128 + SIGKILL);
+}
+
+TEST_CASE("spare descriptors are there when no other is, and again after their use") {
+  auto loop = Loop::Create();
+  REQUIRE(loop.ok());
+  rlimit usual;
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  const rlimit few{64, usual.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const auto take_all = [] {
+    std::vector<UniqueFd> taken;
+    for (;;) {
+      auto fd = sys::Open("/dev/null", O_RDONLY);
+      if (!fd.ok()) return taken;
+      taken.push_back(*std::move(fd));
+    }
+  };
+  const std::vector<UniqueFd> others = take_all();
+  std::vector<size_t> counts = {take_all().size()};
+  for (int i = 0; i < 2; ++i) {
+    const SpareFds::Loan loan = (*loop)->LendSpareFds();
+    counts.push_back(take_all().size());
+    {
+      const SpareFds::Loan within = (*loop)->LendSpareFds();
+    }
+    counts.push_back(take_all().size());
+  }
+  counts.push_back(take_all().size());
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &usual) == 0);
+  CHECK(counts == std::vector<size_t>{0, 4, 4, 4, 4, 0});
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ void Publisher::WhenIdle(std::chrono::milliseconds limit, std::function<void()> 
 
 Status Publisher::Connect() {
   if (socket_) return OkStatus();
+  const SpareFds::Loan loan = loop_->LendSpareFds();  // events tell what has happened
   ASSIGN_OR_RETURN(socket_, sys::ConnectUnix(address_, SOCK_STREAM | SOCK_NONBLOCK));
   decoder_ = ttrpc::Decoder();
   outgoing_.clear();
