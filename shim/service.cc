@@ -524,6 +524,7 @@ void TaskService::ExecFailed(const ContainerPtr& container, const ProcessPtr& pr
   for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
   if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);
   reply(Error(status.code(), "OCI runtime exec failed: {}", status.message()), nullptr);
+  TellExit(container, container->processes.at(""));  // whose end it may have held up
 }
 
 // ---- the end of a process

@@ -623,6 +623,26 @@ END
   call delete box
 }
 
+@test "an exec that fails once init has ended does not hold up the news of that" {
+  wrap_runtime <<'END'
+[[ " $* " != *" exec "* ]] || { sleep 1; exit 1; }
+exec "$REAL" "$@"
+END
+  start_shim 'sleep 1000'
+  call start box
+  call exec box late "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+  call start box late 2>"$BUNDLE/refused" 3>&- &
+  starting() { pgrep -f "wrapped .* exec .*$BUNDLE/late-process.json" >/dev/null; }
+  eventually starting
+  call kill box 9
+  begin=$SECONDS
+  [ "$(call wait box)" = 137 ]
+  [ $((SECONDS - begin)) -lt 7 ]
+  wait $! || true
+  grep -q "OCI runtime exec failed" "$BUNDLE/refused"
+  call delete box
+}
+
 @test "what an exec has made when it is ended goes, too" {
   wrap_runtime <<'END'
 "$REAL" "$@" || exit
