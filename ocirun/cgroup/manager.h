@@ -107,9 +107,9 @@ StatusOr<std::unique_ptr<Manager>> NewSystemdManager(const oci::Spec& spec, cons
                                                      bool user);
 // No cgroup is made or entered, wherever cgroupsPath would have one. A limit is refused by name.
 std::unique_ptr<Manager> NewDisabledManager();
-// Which cgroup stands at each folder of a view: its inode, which no other cgroup gets as long as the
-// machine runs (before Linux 5.5: for long). A name can be taken by another's cgroup when ours was
-// removed from outside.
+// Which cgroup stands at each folder of a view: its inode, which no other cgroup gets as long as
+// the machine runs (before Linux 5.5: for long). A name can be taken by another's cgroup when ours
+// was removed from outside.
 using Inodes = std::map<std::string, uint64_t>;
 Inodes InodesOf(const std::map<std::string, std::string>& view);
 // Has the folders that are another's by now bear the name of nothing, as the kernel names what is

@@ -15,11 +15,11 @@ namespace ocirun::linux_ {
 // exec, no copy. Returns OK when this process already runs from a read-only mount; otherwise it
 // does not return unless it fails.
 Status ProtectSelf(char** argv);
-// Executes it once more, with the same arguments, from a sealed copy in memory: in a container where
-// somebody may look at every process, even a descriptor to read from would be one of the host's own
-// file (CVE-2022-0847). To be called before anything is done that an exec would lose. Returns when
-// this is such a copy already, when it has not protected itself, since its command enters no
-// container, and with a warning on a host that refuses it (vm.memfd_noexec).
+// Executes it once more, with the same arguments, from a sealed copy in memory: in a container
+// where somebody may look at every process, even a descriptor to read from would be one of the
+// host's own file (CVE-2022-0847). To be called before anything is done that an exec would lose.
+// Returns when this is such a copy already, when it has not protected itself, since its command
+// enters no container, and with a warning on a host that refuses it (vm.memfd_noexec).
 void HideSelf();
 
 // The two halves of it, for a program that starts others of itself: whether this process runs from
