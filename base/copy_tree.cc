@@ -104,15 +104,18 @@ Status CopyEntry(const UniqueFd& parent, const std::string& name, const UniqueFd
   }
 }
 
-Status CopyFolder(const UniqueFd& from, const UniqueFd& to, dev_t device, int depth) {
+Status CopyEntries(const UniqueFd& from, const UniqueFd& to, dev_t device, int depth) {
   if (depth > kMaxDepth)
     return Error(StatusCode::kResourceExhausted, "the tree is deeper than {} folders", kMaxDepth);
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(from));
+  for (const std::string& name : names)
+    RETURN_IF_ERROR(Annotate(CopyEntry(from, name, to, device, depth), name));
+  return OkStatus();
+}
+
+Status CopyFolder(const UniqueFd& from, const UniqueFd& to, dev_t device, int depth) {
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(from));
-  if (st.st_dev == device) {
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(from));
-    for (const std::string& name : names)
-      RETURN_IF_ERROR(Annotate(CopyEntry(from, name, to, device, depth), name));
-  }
+  if (st.st_dev == device) RETURN_IF_ERROR(CopyEntries(from, to, device, depth));
   return CopyMetadata(to, st);
 }
 
@@ -122,7 +125,7 @@ Status CopyTree(const UniqueFd& from, const UniqueFd& to) {
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(from));
   // The mount may have been opened by path only, which can't be listed or changed.
   ASSIGN_OR_RETURN(const UniqueFd folder, sys::OpenAt(to, ".", O_RDONLY | O_DIRECTORY));
-  return CopyFolder(from, folder, st.st_dev, 0);
+  return CopyEntries(from, folder, st.st_dev, 0);
 }
 
 }  // namespace ocirun

@@ -72,6 +72,16 @@ user_namespace() {
   [ "$(cat rootfs/full/file)" = content ]
 }
 
+@test "tmpcopyup: what the options say of the root counts, and without a folder below it is a tmpfs's" {
+  mkdir -p rootfs/told rootfs/own && chmod 0705 rootfs/told rootfs/own && chown 7:8 rootfs/told rootfs/own
+  for place in told new-told; do
+    add_mount '{"destination": "/'$place'", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "mode=1770", "uid=5", "gid=6"]}'
+  done
+  for place in own new; do add_mount '{"destination": "/'$place'", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}'; done
+  inside 'stat -c "%n %a %u:%g" /told /new-told /own /new'
+  [ "${lines[*]}" = "/told 1770 5:6 /new-told 1770 5:6 /own 705 7:8 /new 1777 0:0" ]
+}
+
 @test "a bind mount with options has those alone; rro holds below" {
   add_mount '{"destination": "/a", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["rbind", "ro"]}'
   add_mount '{"destination": "/b", "type": "bind", "source": "'"$FILE_DIR/source"'", "options": ["rbind", "rro", "nosuid"]}'

@@ -150,13 +150,23 @@ StatusOr<UniqueFd> NewFilesystem(const oci::Mount& mount, const MountOptions& op
   return linux_::NewFilesystem(filesystem);
 }
 
-// A tmpfs over a folder that is there has that folder's mode, unless it is told another (as runc).
-void InheritMode(const UniqueFd& root, const oci::Mount& mount, MountOptions* options) {
-  for (const std::string& option : options->superblock)
-    if (option.rfind("mode=", 0) == 0) return;
+// A tmpfs over a folder that is there has that folder's mode, unless it is told another (as runc),
+// and its owner, too, when it has its content.
+void InheritFromFolder(const UniqueFd& root, const oci::Mount& mount, MountOptions* options) {
   const auto target = OpenInRoot(root, mount.destination, O_PATH | O_DIRECTORY);
   const auto st = target.ok() ? sys::Stat(*target) : target.status();
-  if (st.ok()) options->superblock.push_back(fmt::format("mode={:o}", st->st_mode & 07777));
+  if (!st.ok()) return;
+  std::vector<std::string>& told = options->superblock;
+  const auto inherit = [&told](std::string_view key, const std::string& value) {
+    const bool is_told = std::any_of(told.begin(), told.end(), [key](const std::string& option) {
+      return option.starts_with(key);
+    });
+    if (!is_told) told.push_back(std::string(key) + value);
+  };
+  inherit("mode=", fmt::format("{:o}", st->st_mode & 07777));
+  if (!options->copy_up) return;
+  inherit("uid=", std::to_string(st->st_uid));
+  inherit("gid=", std::to_string(st->st_gid));
 }
 
 StatusOr<UniqueFd> OpenSource(const oci::Mount& mount, const MountOptions& options) {
@@ -380,7 +390,7 @@ Status MountInRoot(const MountContext& context, const oci::Mount& mount, const U
     return MountCgroups(context, mount, options);
   if (mount.type.empty()) return InvalidArgument("a mount that is no bind mount needs a type");
   if (IsHosts(context, mount)) return ShowHosts(context, mount, options);
-  if (mount.type == "tmpfs") InheritMode(context.root, mount, &options);
+  if (mount.type == "tmpfs") InheritFromFolder(context.root, mount, &options);
   ASSIGN_OR_RETURN(const UniqueFd target, FolderTarget(context.root, mount));
   RETURN_IF_ERROR(CheckProc(target, mount, UniqueFd()));
   ASSIGN_OR_RETURN(const UniqueFd tree, NewFilesystem(mount, options, context.label));
