@@ -293,3 +293,11 @@ END
     [ "${lines[1]}" = "of the chroot" ]
   done
 }
+
+@test "a device of the host that is bound in the place of a default one keeps its owner and mode" {
+  mknod "$OUT/null" c 1 3 && chmod 0600 "$OUT/null" && chown nobody "$OUT/null"
+  edit_config . '.mounts += [{destination: "/dev/null", type: "bind", source: $node, options: ["bind"]}] | .linux.devices += [{type: "c", path: "/dev/null", major: 1, minor: 3, fileMode: 511, uid: 9}]' --arg node "$OUT/null"
+  inside 'stat -c %t,%T /dev/null'
+  [ "$status" -eq 0 ]
+  [ "$output" = 1,3 ] && [ "$(stat -c %a:%U "$OUT/null")" = 600:nobody ]
+}

@@ -293,3 +293,9 @@ END
   [[ $output == *"neither an ELF file nor a script"* ]]
   rm rootfs/[abc]
 }
+
+@test "/dev/core is there if this kernel has what it leads to" {
+  [ ! -e /proc/kcore ] || wanted=/proc/kcore
+  inside 'readlink /dev/core'
+  [ "$output" = "${wanted:-}" ]
+}

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "ocirun/linux/mount_attributes.h"
@@ -25,13 +26,16 @@ constexpr struct {
 } kDefaultDevices[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
                        {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
 
+// Not every kernel has it.
+constexpr char kKernelMemory[] = "/proc/kcore";
+
 constexpr struct {
   const char *path, *target;
 } kLinks[] = {{"/dev/fd", "/proc/self/fd"},
               {"/dev/stdin", "/proc/self/fd/0"},
               {"/dev/stdout", "/proc/self/fd/1"},
               {"/dev/stderr", "/proc/self/fd/2"},
-              {"/dev/core", "/proc/kcore"}};
+              {"/dev/core", kKernelMemory}};
 
 mode_t TypeBits(char type) { return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR; }
 
@@ -77,20 +81,24 @@ Status MakeDevice(const UniqueFd& root, const oci::Device& device) {
   const auto& [folder, name] = parent;
   const dev_t number = device.type == 'p' ? 0 : makedev(device.major, device.minor);
   const mode_t mode = device.file_mode.value_or(0666);
+  bool was_there = false;
   if (::mknodat(folder.get(), name.c_str(), TypeBits(device.type) | mode, number) < 0) {
+    was_there = errno == EEXIST;
     if (errno == EPERM && device.type != 'p')
       return Annotate(BindFromHost(folder, name, device),
                       fmt::format("mknod {}: operation not permitted, and nothing to bind instead",
                                   device.path));
-    if (errno != EEXIST) return SysError(errno, "mknod", device.path);
+    if (!was_there) return SysError(errno, "mknod", device.path);
   }
-  // An image may bring its own /dev: the same device is kept, anything else is not trusted. Owner
-  // and mode go to what was looked at: behind the name another container could have put a link to a
-  // file of the host by now.
+  // An image may bring its own /dev, or config.json bind a device there: the same device is kept as
+  // it is, which may be the host's, and anything else is not trusted. Owner and mode go to what was
+  // looked at: behind the name another container could have put a link to a file of the host by
+  // now.
   ASSIGN_OR_RETURN(const UniqueFd node, sys::OpenAt(folder, name, O_PATH | O_NOFOLLOW));
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(node));
   if ((st.st_mode & S_IFMT) != TypeBits(device.type) || st.st_rdev != number)
     return SysError(EEXIST, "mknod", device.path);
+  if (was_there) return OkStatus();
   if ((st.st_uid != device.uid || st.st_gid != device.gid) &&
       ::fchownat(node.get(), "", device.uid, device.gid, AT_EMPTY_PATH) < 0)
     return SysError(errno, "chown", device.path);
@@ -153,7 +161,9 @@ Status MakeDevices(const UniqueFd& root, const oci::Spec& spec) {
     if (PathComponents(device.path) == std::vector<std::string>{"dev", "ptmx"}) continue;
     RETURN_IF_ERROR(MakeDevice(root, device));
   }
-  for (const auto& link : kLinks) RETURN_IF_ERROR(MakeLink(root, link.path, link.target));
+  for (const auto& link : kLinks)
+    if (std::string_view(link.target) != kKernelMemory || PathExists(kKernelMemory))
+      RETURN_IF_ERROR(MakeLink(root, link.path, link.target));
   return MakePtmx(root);
 }
 
