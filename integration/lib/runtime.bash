@@ -36,6 +36,7 @@ inside() {
 script_of_nobody() {
   id nobody >/dev/null || skip "no user nobody"
   local mine=$FILE_DIR/mine
+  rm -rf "$mine"
   install -d -o nobody -m 0755 "$mine" "$mine/run"
   chmod 0755 "$FILE_DIR"
   cp -a "$FILE_DIR/bundle/rootfs" "$mine/rootfs" && chown -R nobody "$mine"

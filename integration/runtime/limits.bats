@@ -44,6 +44,26 @@ cgroup() {
   [ "$(cgroup pids.max pids.max)" = 1 ]
 }
 
+@test "an exec gets into a container that has as many processes as it may, and counts there" {
+  edit_config . '.linux.resources.pids = {limit: 3} | .process.args = ["sh", "-c", "sleep 1000 & sleep 1000 & wait"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  full() { [ "$(cgroup pids.current pids.current)" = 3 ]; }
+  eventually full
+  run "${R[@]}" exec box cat /proc/self/cgroup
+  [ "$status" -eq 0 ]
+  [ "$output" = "$("${R[@]}" exec box cat /proc/1/cgroup)" ]
+  "${R[@]}" exec -d box sleep 1000 </dev/null >/dev/null 2>&1 3>&-
+  [ "$(cgroup pids.current pids.current)" = 4 ]
+}
+
+@test "a limit of memory that does not hold init is what the error names" {
+  edit_config . '.linux.resources.memory = {limit: 4096}'
+  run "${R[@]}" run box
+  [ "$status" -eq 1 ]
+  [[ $output == *"container init was OOM-killed (memory limit too low?)"* ]]
+  [ "$("${R[@]}" list -q)" = "" ]
+}
+
 @test "events: one shot, at an interval, and a kill for memory" {
   edit_config . '.linux.resources.memory = {limit: 16777216}'
   start_sleeper
@@ -124,6 +144,45 @@ END
   [[ ${lines[3]} == *"cannot set pids limit: container could not join or create cgroup (linux.resources.pids.limit, since this user may not make one)" ]]
   [[ ${lines[4]} == *"unable to apply cgroup configuration: "*"permission denied" ]]
   [ "$status" -eq 1 ]
+}
+
+# What rootless Podman does.
+@test "an ordinary user who is root in a user namespace has his own containers" {
+  script_of_nobody <<'END'
+unshare -Ur ./ocirun list -q
+./ocirun delete -f mine
+END
+  run "${AS_NOBODY[@]}"
+  [ "$status" -eq 0 ] && [ "$output" = mine ] || { echo "$output"; return 1; }
+}
+
+@test "an ordinary user in hierarchies of cgroup v1 that were given to him" {
+  on_cgroup_v2 && skip "cgroup v1 only"
+  local given=/ocirun-given-$$ folder
+  for tasks in /sys/fs/cgroup/*/tasks; do
+    folder=${tasks%/tasks}$given
+    [ -d "$folder" ] || mkdir "$folder" # some are links to one another
+    [ ! -e "${tasks%/tasks}/cpuset.cpus" ] || for file in cpuset.cpus cpuset.mems; do cat "${tasks%/tasks}/$file" >"$folder/$file"; done
+    chown -R nobody "$folder"
+  done
+  script_of_nobody <<END
+jq '.linux.resources = {pids: {limit: 7}, memory: {limit: 33554432}} | .linux.cgroupsPath = "$given/box"' config.json >c && mv c config.json
+./ocirun run -d two </dev/null >out 2>&1 || { cat out; exit 1; }
+cat /sys/fs/cgroup/pids$given/box/pids.max /sys/fs/cgroup/memory$given/box/memory.limit_in_bytes
+./ocirun exec two grep -c "$given/box" /proc/self/cgroup
+./ocirun update --pids-limit 9 two && cat /sys/fs/cgroup/pids$given/box/pids.max
+./ocirun pause two && ./ocirun list | awk '\$1 == "two" {print \$3}' && ./ocirun resume two
+./ocirun events --stats two | jq .data.pids.current
+./ocirun delete -f two && ./ocirun delete -f mine
+find /sys/fs/cgroup/*$given -mindepth 1 -type d
+END
+  run "${AS_NOBODY[@]}"
+  find /sys/fs/cgroup -depth -path "*$given*" -type d -exec rmdir {} +
+  [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+  [ "${lines[0]}" = 7 ] && [ "${lines[1]}" = 33554432 ]
+  [ "${lines[2]}" -ge 5 ]
+  [ "${lines[3]}" = 9 ] && [ "${lines[4]}" = paused ] && [ "${lines[5]}" = 1 ]
+  [ "${#lines[@]}" -eq 6 ]
 }
 
 @test "--systemd-cgroup without systemd says so in one line, and leaves nothing" {

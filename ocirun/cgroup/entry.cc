@@ -70,6 +70,17 @@ Status Enter(const Entry& entry) {
   return OkStatus();
 }
 
+Status Attach(const Entry& entry, pid_t pid) {
+  if (entry.attach) return entry.attach(pid);
+  const std::string number = std::to_string(pid);
+  if (entry.folder.valid()) {
+    ASSIGN_OR_RETURN(const UniqueFd procs, sys::OpenAt(entry.folder, "cgroup.procs", O_WRONLY));
+    RETURN_IF_ERROR(sys::WriteAll(procs, number));
+  }
+  for (const UniqueFd& file : entry.files) RETURN_IF_ERROR(sys::WriteAll(file, number));
+  return OkStatus();
+}
+
 StatusOr<Entry> EntryOfProcess(pid_t pid) {
   ASSIGN_OR_RETURN(const std::vector<Hierarchy> hierarchies, HostHierarchies());
   ASSIGN_OR_RETURN(const std::string cgroups, ReadFile(fmt::format("/proc/{}/cgroup", pid)));

@@ -37,6 +37,9 @@ StatusOr<pid_t> VforkInto(Entry* entry, uint64_t flags, const std::function<void
 // Moves the calling process, which must have one thread, through the files. In the child.
 Status Enter(const Entry& entry);
 
+// Moves another process there, which does not count against a limit of processes as a fork does.
+Status Attach(const Entry& entry, pid_t pid);
+
 // The way into the cgroup v2 in which `pid` is now. NotFound without cgroup v2.
 StatusOr<Entry> EntryOfProcess(pid_t pid);
 

@@ -327,6 +327,14 @@ Status SendPidfd(const std::string& socket, pid_t pid) {
   return sys::SendFd(receiver, *pidfd, "pidfd");
 }
 
+// A limit that does not even hold init ends it without a word. In runc's words.
+Status WhyNotStarted(const Status& error, const cgroup::Manager& cgroups) {
+  const auto events = cgroups.ReadStatistics().memory.events;
+  const auto kills = events.find("oom_kill");
+  if (kills == events.end() || kills->second == 0) return error;
+  return FailedPrecondition("container init was OOM-killed (memory limit too low?)");
+}
+
 // crun's: the caller of an engine that has no --pidfd-socket may name one of his own.
 Status SendPidfdToAnnotated(const oci::Spec& spec, pid_t pid) {
   constexpr char kReceiver[] = "run.oci.pidfd_receiver";
@@ -375,7 +383,7 @@ StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle
     RunPoststopHooks(spec.hooks.poststop, StateJson(record, ContainerStatus::kStopped));
   });
   const auto init = StartInit(store, &context, spec, cgroups.get(), &record);
-  if (!init.ok()) return Annotate(init.status(), kNotStarted);
+  if (!init.ok()) return Annotate(WhyNotStarted(init.status(), *cgroups), kNotStarted);
   Undo kill([&] {
     IgnoreError(sys::Kill(record.init_pid, SIGKILL), "it may have ended");
     IgnoreError(sys::WaitPid(record.init_pid).status(), "it may have been reaped");

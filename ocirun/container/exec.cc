@@ -85,6 +85,7 @@ struct ExecContext {
   oci::CpuAffinity affinity;  // process.execCPUAffinity
   linux_::CpuMask cpus;       // the caller's
   cgroup::Entry cgroups;
+  bool attached = false;  // to them, by the runtime, for which it waits
   UniqueFd parent, console;
   UniqueFd runtime;  // the other end of `parent`, which the child lets go
 };
@@ -148,7 +149,8 @@ Status EnterContainer(const ExecContext& c) {
   RETURN_IF_ERROR(linux_::SetCpuAffinity(c.affinity.initial));
   Debug("nsexec: affinity: {}",
         (c.affinity.initial.empty() ? c.cpus : linux_::CpuMask::OfCaller()).Text());
-  RETURN_IF_ERROR(Annotate(cgroup::Enter(c.cgroups), "exec: error adding pid to cgroups"));
+  if (!c.attached)
+    RETURN_IF_ERROR(Annotate(cgroup::Enter(c.cgroups), "exec: error adding pid to cgroups"));
   RETURN_IF_ERROR(linux_::SetCpuAffinity(c.affinity.final));
   RETURN_IF_ERROR(CloseAllBut(KeptInContainer(c)));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return SysError(errno, "prctl PR_SET_DUMPABLE");
@@ -182,6 +184,7 @@ Status CheckRuntimeIsThere(const ExecContext& c) {
 // Like init's recipe, in namespaces that exist.
 Status RunInContainer(ExecContext* c) {
   Debug("child process in init()");
+  if (c->attached) RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
   RETURN_IF_ERROR(CheckRuntimeIsThere(*c));
   if (c->in_user_namespace && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
     return SysError(errno, "setresuid");
@@ -226,16 +229,29 @@ Status CheckRunning(const Store& store, const Record& record, bool ignore_paused
   ::_exit(255);
 }
 
-// Clones into the container's namespaces and cgroups. Runtime, helper and sibling wait for one
+// Clones into the container's namespaces and `cgroups`. Runtime, helper and sibling wait for one
 // another until the sibling begins, and stay on one CPU as long.
-StatusOr<pid_t> CloneInto(ExecContext* context) {
+StatusOr<pid_t> CloneInto(ExecContext* context, cgroup::Entry* cgroups) {
   const linux_::OnOneCpu one_cpu;
   context->cpus = one_cpu.before();
   return CloneAsSibling(
       {.enter = [context] { return EnterContainer(*context); },
        .run = [context] { RunSibling(context); },
        .enters_time_namespace = HasFlag(context->namespaces, NamespaceType::kTime)},
-      &context->cgroups);
+      cgroups);
+}
+
+// In a container that has as many processes as it may nothing can be cloned; but who comes from
+// outside is let in (pids.rst), and whoever wants to see what goes on in there must be.
+StatusOr<pid_t> CloneAndAttach(ExecContext* context) {
+  cgroup::Entry nowhere;
+  context->attached = true;
+  ASSIGN_OR_RETURN(const pid_t pid, CloneInto(context, &nowhere));
+  sys::ChildGuard guard(pid);
+  RETURN_IF_ERROR(
+      Annotate(cgroup::Attach(context->cgroups, pid), "exec: error adding pid to cgroups"));
+  RETURN_IF_ERROR(init::SendMessage(context->runtime, init::Message::kGo));
+  return guard.Release();
 }
 
 Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Entry* out) {
@@ -303,13 +319,14 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   // In a paused container the process stands still until `resume`, which needs the lock. What it
   // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
   lock.Reset();
-  auto cloned = CloneInto(&context);
+  auto cloned = CloneInto(&context, &context.cgroups);
   if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
     // cgroup v2: the container has made cgroups with controllers of its own, so that no process may
     // be in its topmost one. Where its init has gone there is room.
     ASSIGN_OR_RETURN(context.cgroups, cgroup::EntryOfProcess(record.init_pid));
-    cloned = CloneInto(&context);
+    cloned = CloneInto(&context, &context.cgroups);
   }
+  if (ErrnoOf(cloned.status()) == EAGAIN) cloned = CloneAndAttach(&context);
   if (ErrnoOf(cloned.status()) == EBUSY)
     return Annotate(cloned.status(), "exec: error adding pid to cgroups");
   RETURN_IF_ERROR(cloned.status());
