@@ -46,11 +46,15 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
     return InvalidArgument("linux.cgroupsPath: {:?} must not hold \"..\"", cgroups_path);
   std::vector<Place> places;
   std::string skipped;
+  const bool hybrid = std::any_of(hierarchies.begin(), hierarchies.end(),
+                                  [](const Hierarchy& hierarchy) { return !hierarchy.v2; });
   for (const Hierarchy& hierarchy : hierarchies) {
-    // Hybrid: the controllers are on v1; v2 has none, and holds the processes together.
     Place place{hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
                 hierarchy.controllers, hierarchy.v2};
-    if (tolerance == Tolerance::kNone || MayMake(place)) {
+    // Hybrid: the controllers are on v1; v2 has none, and holds the processes together, so that
+    // nothing that is asked for is missed where it was not handed to an ordinary user.
+    const bool spared = hybrid && hierarchy.v2 && ::geteuid() != 0;
+    if ((tolerance == Tolerance::kNone && !spared) || MayMake(place)) {
       places.push_back(std::move(place));
     } else {
       skipped += (skipped.empty() ? "" : ", ") + place.mount_point;
@@ -63,9 +67,7 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
   if (std::any_of(places.begin(), places.end(), [](const Place& place) { return !place.v2; }))
     return NewV1Manager(std::move(places));
   // What is left of a hybrid host is of no use alone: its controllers are elsewhere.
-  const bool only_v2 = std::all_of(hierarchies.begin(), hierarchies.end(),
-                                   [](const Hierarchy& hierarchy) { return hierarchy.v2; });
-  if (!places.empty() && only_v2) return NewV2Manager(std::move(places.front()));
+  if (!places.empty() && !hybrid) return NewV2Manager(std::move(places.front()));
   if (tolerance == Tolerance::kSkipForbidden)
     return NewNoManager(", since this user may not make one");
   return FailedPrecondition("this host has no cgroups mounted");

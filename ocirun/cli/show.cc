@@ -143,9 +143,21 @@ void AddFormat(CliCommand* command, std::string* format) {
 
 }  // namespace
 
+namespace {
+
+// An ordinary user, also one who is root in a user namespace of his own, as below rootless Podman;
+// but not the root of a container, which says so by USER (as runc).
+bool IsUsersRuntimeDir() {
+  if (::geteuid() != 0) return true;
+  const char* user = std::getenv("USER");
+  return !sys::IsHostRoot() && (user == nullptr || std::string_view(user) != "root");
+}
+
+}  // namespace
+
 std::string DefaultRoot() {
   const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
-  if (::geteuid() != 0 && runtime_dir != nullptr && *runtime_dir == '/')
+  if (runtime_dir != nullptr && *runtime_dir == '/' && IsUsersRuntimeDir())
     return fmt::format("{}/ocirun", runtime_dir);
   return "/run/ocirun";
 }
