@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -18,6 +19,7 @@ namespace ocirun::shim {
 namespace {
 
 constexpr std::string_view kKill = "oom-kill:", kStats = "Memory cgroup stats for ";
+constexpr std::string_view kLineEnd = "\\x0a";              // as /dev/kmsg writes it
 constexpr std::string_view kKernelMemory = "kmem: usage ";  // v1, "540kB, limit ..."
 constexpr size_t kMaxNumbers = 256;
 
@@ -43,6 +45,15 @@ uint64_t NumberAt(std::string_view text) {
 
 OomLog::OomLog(std::string_view memory_cgroup) : name_(LastPart(memory_cgroup)) {}
 
+void OomLog::ReadNumber(std::string_view line) {
+  const size_t blank = line.find(' ');
+  if (blank == std::string_view::npos || memory_.size() >= kMaxNumbers) return;
+  uint64_t number = 0;
+  const auto parsed = std::from_chars(line.data() + blank + 1, line.data() + line.size(), number);
+  if (parsed.ec == std::errc() && parsed.ptr == line.data() + line.size())
+    memory_[std::string(line.substr(0, blank))] = number;
+}
+
 void OomLog::Read(std::string_view line) {
   if (line.starts_with(kStats)) {
     const auto kernel = memory_.find("kernel");
@@ -55,12 +66,11 @@ void OomLog::Read(std::string_view line) {
     return;
   }
   if (!line.starts_with(kKill)) {
-    const size_t blank = line.find(' ');
-    if (blank == std::string_view::npos || memory_.size() >= kMaxNumbers) return;
-    uint64_t number = 0;
-    const auto parsed = std::from_chars(line.data() + blank + 1, line.data() + line.size(), number);
-    if (parsed.ec == std::errc() && parsed.ptr == line.data() + line.size())
-      memory_[std::string(line.substr(0, blank))] = number;
+    for (size_t at = 0; at < line.size();) {
+      const size_t end = std::min(line.find(kLineEnd, at), line.size());
+      ReadNumber(line.substr(at, end - at));
+      at = end + kLineEnd.size();
+    }
     return;
   }
   const auto memory = std::exchange(memory_, {});

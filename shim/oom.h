@@ -38,9 +38,10 @@ struct OomKill {
 };
 
 // Finds the kills of a cgroup in the lines of the kernel's log (mm/oom_kill.c): the numbers of
-// memory.stat, a line each, and behind them "oom-kill:constraint=...,oom_memcg=...,task_memcg=...,
-// task=NAME,pid=N,uid=N". A cgroup is known by the last part of its path alone: the kernel writes
-// paths from its own root, which may not be what is mounted here.
+// memory.stat, a line each (Linux 6.1: all in one record, until it is full), and behind them
+// "oom-kill:constraint=...,oom_memcg=...,task_memcg=...,task=NAME,pid=N,uid=N". A cgroup is known
+// by the last part of its path alone: the kernel writes paths from its own root, which may not be
+// what is mounted here.
 class OomLog {
  public:
   explicit OomLog(std::string_view memory_cgroup);
@@ -48,6 +49,8 @@ class OomLog {
   [[nodiscard]] const std::optional<OomKill>& last() const { return last_; }
 
  private:
+  void ReadNumber(std::string_view line);
+
   std::string name_;
   std::map<std::string, uint64_t> memory_;
   std::optional<OomKill> last_;

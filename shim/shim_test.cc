@@ -54,6 +54,12 @@ TEST_CASE("whom the kernel killed for memory, and what the cgroup held") {
        "mybox,task=c,pid=13,uid=0",
        "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/box", "oom-kill:"});
   CHECK(log.last()->pid == 12);
+  // All numbers in one record, which ends in the middle of one.
+  read({"Memory cgroup stats for /box:", "anon 1\\x0afile 20\\x0akernel 300\\x0apgfau",
+        "oom-kill:oom_memcg=/box,task_memcg=/box,task=c\\x0ad,pid=13,uid=0"});
+  CHECK(log.last()->pid == 13);
+  CHECK(log.last()->memory ==
+        std::map<std::string, uint64_t>{{"anon", 1}, {"file", 20}, {"kernel", 300}});
   // A kill because the machine's memory is full names no cgroup that had a limit.
   read({"Memory cgroup stats for /x:", "anon 7",
         "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/box,task=d,"
