@@ -24,6 +24,7 @@ start_sleeper() {
   entered() { [ "$(cat $(find /sys/fs/cgroup -path '*/box/cgroup.procs') | sort -u | wc -l)" = 2 ]; }
   eventually entered
   kill -KILL "$runtime"
+  wait "$runtime" || [ $? -eq 137 ] # dead, and not about to die
   "${R[@]}" resume box
   alone() { [ "$(cat $(find /sys/fs/cgroup -path '*/box/cgroup.procs') | sort -u | wc -l)" = 1 ]; }
   eventually alone
