@@ -119,6 +119,14 @@ Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text)
   return OkStatus();
 }
 
+void CloseLater(UniqueFd fd) {
+  const auto sockets = SocketPair();
+  if (!sockets.ok()) return;
+  const auto& [from, to] = *sockets;
+  for (const UniqueFd* each : std::initializer_list<const UniqueFd*>{&fd, &to})
+    if (!SendFd(from, *each, "x").ok()) return;
+}
+
 StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   std::string text(limit, '\0');

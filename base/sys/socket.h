@@ -25,6 +25,10 @@ StatusOr<std::string> Receive(const UniqueFd& socket, size_t limit);
 Status Send(const UniqueFd& socket, std::string_view message);
 // Sends `fd` (SCM_RIGHTS) with `text` as the message, as runc does with a console's master.
 Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text);
+// Has the kernel close `fd` a moment later, in a thread of its own: for one whose last close waits.
+// It is sent into a socket that is sent into itself, so that the collector of such sockets finds it
+// (net/unix/garbage.c). Before Linux 6.9 that runs in the caller, who waits as for close(2).
+void CloseLater(UniqueFd fd);
 // One message, and the descriptor that came with it: `*fd` is left alone when there was none.
 StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd);
 // Receives one descriptor with its message, which is dropped.

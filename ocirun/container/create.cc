@@ -163,7 +163,7 @@ Status Accompany(const UniqueFd& socket, const init::InitContext& context, const
     return OpenSourceForInit(context, record.init_pid, index);
   };
   RETURN_IF_ERROR(init::SendMessage(socket, init::Message::kGo));
-  linux_::ReleaseSelf();
+  linux_::ReleaseSelf(linux_::Release::kNow);
   if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) {
     RETURN_IF_ERROR(init::ExpectServing(socket, init::Message::kRunHooks, open_source));
     // prestart is from the days when a container was created by then (config.md#prestart).

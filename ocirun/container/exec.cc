@@ -333,7 +333,7 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   const pid_t pid = *cloned;
   sys::ChildGuard guard(pid);
   context.parent.Reset();
-  linux_::ReleaseSelf();
+  linux_::ReleaseSelf(linux_::Release::kLater);  // the helper has closed it
   const auto to_agent = [&](UniqueFd listener) {
     return SendToAgent(*spec.linux.seccomp, record, ContainerStatus::kRunning, pid, listener);
   };

@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
+#include "base/sys/socket.h"
 #include "ocirun/log/log.h"
 
 namespace ocirun::linux_ {
@@ -155,10 +156,13 @@ void HideSelf() {
          MessageOf(hidden));
 }
 
-void ReleaseSelf() {
+void ReleaseSelf(Release when) {
   static bool released = false;
   if (std::exchange(released, true)) return;  // its number may be another's by now
-  if (const auto held = HeldSelf()) ::close(*held);
+  const auto held = HeldSelf();
+  if (!held.has_value()) return;
+  UniqueFd mount(*held);
+  if (when == Release::kLater) sys::CloseLater(std::move(mount));
 }
 
 StatusOr<std::string> SelfPath() {

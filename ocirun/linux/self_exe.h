@@ -32,7 +32,9 @@ StatusOr<UniqueFd> ReadOnlySelf();
 // called by the runtime when it has nothing else to do, while init works; elsewhere it ends with
 // the process. No process of a container has it: init closes all it does not need.
 inline constexpr int kHeldSelf = 100;
-void ReleaseSelf();
+// kLater: it does not wait, but whoever else has the descriptor still does, if he closes it last.
+enum class Release { kNow, kLater };
+void ReleaseSelf(Release when);
 
 // The file that this program was started from, also after ProtectSelf(); absolute.
 StatusOr<std::string> SelfPath();
