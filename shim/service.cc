@@ -493,9 +493,11 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
                                   const auto pid = ReadPid(prefix + ".pid");
                                   for (const char* suffix : {"-process.json", ".pid"})
                                     IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
-                                  // It had made the process when it was ended for being late.
-                                  if (!status.ok() && pid.ok()) EndStray(*pid);
-                                  if (!status.ok() || !pid.ok())
+                                  const bool begun = status.ok() && pid.ok() && !container->deleted;
+                                  // It had made the process when it was ended for being late, or
+                                  // when its container went.
+                                  if (!begun && pid.ok()) EndStray(*pid);
+                                  if (!begun)
                                     return ExecFailed(container, process,
                                                       status.ok() ? pid.status() : status, reply);
                                   process->pid = *pid;
@@ -516,6 +518,8 @@ void TaskService::EndStray(pid_t pid) {
 // It never was a process: no event tells its end, and Wait has the status 0.
 void TaskService::ExecFailed(const ContainerPtr& container, const ProcessPtr& process,
                              Status status, const Reply& reply) {
+  // Deleted meanwhile: nothing is left that could be told or ended.
+  if (container->deleted) return reply(NotFound("container not created"), nullptr);
   process->child_ends = {};
   process->state = State::kStopped;
   process->exited = true;

@@ -647,6 +647,25 @@ END
   call delete box
 }
 
+@test "a container that is deleted while an exec begins leaves the shim to the others" {
+  wrap_runtime <<'END'
+[[ " $* " != *" exec "* ]] || { touch "${0%/*}/begins"; sleep 2; exit 1; }
+exec "$REAL" "$@"
+END
+  start_shim 'sleep 1000'
+  call exec box late "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+  call start box late >"$BUNDLE/answer" 2>&1 3>&- &
+  local answer=$!
+  begins() { [ -n "$(find "$FILE_DIR" -name begins)" ]; }
+  eventually begins
+  call delete box
+  ! wait $answer
+  cat "$BUNDLE/answer"
+  grep -q "not created" "$BUNDLE/answer"
+  kill -0 "$(cat "$BUNDLE/shim.pid")"
+  find "$FILE_DIR" -name begins -delete
+}
+
 @test "what an exec has made when it is ended goes, too" {
   wrap_runtime <<'END'
 "$REAL" "$@" || exit
