@@ -506,12 +506,12 @@ cgroups_named() { find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$1"
   run "${R[@]}" ps -f json box
   [[ $output == "[]" || $output == null ]] || { echo "$output"; return 1; }
   "${R[@]}" kill --all box KILL
+  gone() { [ ! -e "/proc/$(cat "$FILE_DIR/pid")" ]; }
+  eventually gone
   run "${R[@]}" delete -f box
   [ "$status" -eq 0 ]
   kill -0 $RACER
   while read -r cgroup; do grep -qx $RACER "$cgroup/cgroup.procs"; done <"$FILE_DIR/cgroups"
-  gone() { [ ! -e "/proc/$(cat "$FILE_DIR/pid")" ]; }
-  eventually gone
   kill $RACER && wait $RACER || RACER=
   while read -r cgroup; do rmdir "$cgroup"; done <"$FILE_DIR/cgroups"
 }

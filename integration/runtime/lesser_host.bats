@@ -210,4 +210,8 @@ in_user_namespace='.linux.namespaces += [{type: "user"}] | .linux.uidMappings = 
   run "$OCIRUN_TEST_BIN/deny" memfd_create=13 -- "${R[@]}" exec box echo in
   [ "$status" -eq 0 ]
   [[ $output == *"can be read by who may look at every process"*"ermission denied"*in ]]
+  # Nor does a limit for files end it.
+  run sh -c 'ulimit -f 100; exec "$@"' sh "${R[@]}" exec box echo in
+  [ "$status" -eq 0 ]
+  [[ $output == *"can be read by who may look at every process"*in ]]
 }

@@ -48,11 +48,11 @@ TEST_CASE("what stands in the place of a cgroup is another's") {
       {"cpu", kept}, {"memory", replaced}, {"pids", dir.path + "/gone"}};
   const Inodes inodes = InodesOf(made);
   auto view = made;
-  CHECK_FALSE(DisownReplaced(inodes, &view));
+  CHECK(DisownReplaced(inodes, &view).empty());
   CHECK(view == made);
   REQUIRE(sys::Rename(replaced, dir.path + "/away").ok());
   REQUIRE(sys::MakeDir(replaced, 0700).ok());
-  CHECK(DisownReplaced(inodes, &view));
+  CHECK(DisownReplaced(inodes, &view) == std::vector<std::string>{"memory"});
   CHECK(view.at("cpu") == kept);
   CHECK(view.at("memory") == replaced + " (deleted)");
   CHECK(view.at("pids") == made.at("pids"));

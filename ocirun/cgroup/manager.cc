@@ -156,16 +156,17 @@ Inodes InodesOf(const std::map<std::string, std::string>& view) {
   return inodes;
 }
 
-bool DisownReplaced(const Inodes& made, std::map<std::string, std::string>* view) {
-  bool any = false;
+std::vector<std::string> DisownReplaced(const Inodes& made,
+                                        std::map<std::string, std::string>* view) {
+  std::vector<std::string> replaced;
   const Inodes now = InodesOf(*view);
   for (auto& [name, folder] : *view) {
     const auto before = made.find(name), after = now.find(name);
     if (before == made.end() || after == now.end() || before->second == after->second) continue;
     folder += " (deleted)";
-    any = true;
+    replaced.push_back(name);
   }
-  return any;
+  return replaced;
 }
 
 namespace {

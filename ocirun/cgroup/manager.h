@@ -113,8 +113,9 @@ std::unique_ptr<Manager> NewDisabledManager();
 using Inodes = std::map<std::string, uint64_t>;
 Inodes InodesOf(const std::map<std::string, std::string>& view);
 // Has the folders that are another's by now bear the name of nothing, as the kernel names what is
-// gone: nothing is read there, ended or removed. Returns whether there are such.
-bool DisownReplaced(const Inodes& made, std::map<std::string, std::string>* view);
+// gone: nothing is read there, ended or removed. Returns their names in the view.
+std::vector<std::string> DisownReplaced(const Inodes& made,
+                                        std::map<std::string, std::string>* view);
 
 // For a container that exists: what View() and Unit() told when it was made. Without the unit it is
 // good for everything but Update(), Destroy(), and OpenEntry() by an ordinary user.

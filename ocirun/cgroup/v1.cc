@@ -352,7 +352,7 @@ StatusOr<Entry> V1Manager::OpenEntry(const SubCgroups& below) const {
 StatusOr<std::vector<pid_t>> V1Manager::Pids() const {
   for (const char* controller : {"devices", "freezer", "memory", "pids"}) {
     const std::string folder = FolderOf(controller);
-    if (!folder.empty()) return ReadPids(folder, true);
+    if (!folder.empty() && PathExists(folder)) return ReadPids(folder, true);
   }
   return ReadPids(places_.front().folder, true);
 }

@@ -141,10 +141,6 @@ void AddFormat(CliCommand* command, std::string* format) {
   command->Choice("-f,--format", format, {"table", "json"}, "select one of: table or json");
 }
 
-}  // namespace
-
-namespace {
-
 // An ordinary user, also one who is root in a user namespace of his own, as below rootless Podman;
 // but not the root of a container, which says so by USER (as runc).
 bool IsUsersRuntimeDir() {

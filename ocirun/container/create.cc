@@ -285,11 +285,8 @@ StatusOr<UniqueFd> StartInit(const Store& store, init::InitContext* context, con
   return std::move(sockets.first);
 }
 
-// Who is in a pid namespace that the container joins may have any capability, in the host's user
-// namespace unless that is joined, too.
 Status HideFromOthers(const oci::Spec& spec, const std::string& path) {
-  if (!spec.linux.Joins(NamespaceType::kPid) || spec.linux.Joins(NamespaceType::kUser))
-    return OkStatus();
+  if (!MeetsStrangers(spec.linux)) return OkStatus();
   ASSIGN_OR_RETURN(const struct stat st, sys::StatPath(path));
   if (!S_ISREG(st.st_mode))
     return InvalidArgument(
@@ -329,10 +326,11 @@ Status SendPidfd(const std::string& socket, pid_t pid) {
 
 // A limit that does not even hold init ends it without a word. In runc's words.
 Status WhyNotStarted(const Status& error, const cgroup::Manager& cgroups) {
+  if (error.code() != StatusCode::kInternal) return error;  // it could say why
   const auto events = cgroups.ReadStatistics().memory.events;
   const auto kills = events.find("oom_kill");
   if (kills == events.end() || kills->second == 0) return error;
-  return FailedPrecondition("container init was OOM-killed (memory limit too low?)");
+  return Annotate(error, "container init was OOM-killed (memory limit too low?)");
 }
 
 // crun's: the caller of an engine that has no --pidfd-socket may name one of his own.

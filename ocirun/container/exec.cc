@@ -184,7 +184,10 @@ Status CheckRuntimeIsThere(const ExecContext& c) {
 // Like init's recipe, in namespaces that exist.
 Status RunInContainer(ExecContext* c) {
   Debug("child process in init()");
-  if (c->attached) RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
+  if (c->attached) {
+    RETURN_IF_ERROR(init::Expect(c->parent, init::Message::kGo));
+    RETURN_IF_ERROR(linux_::SetCpuAffinity(c->affinity.final));  // the cpuset may have changed it
+  }
   RETURN_IF_ERROR(CheckRuntimeIsThere(*c));
   if (c->in_user_namespace && (::setresgid(0, 0, 0) < 0 || ::setresuid(0, 0, 0) < 0))
     return SysError(errno, "setresuid");
@@ -275,8 +278,8 @@ Status NoteMayTrace(const Store& store, const std::string& id) {
 void PrepareExec(const StoredContainer& container) {
   const oci::Linux& config = container.spec.linux;
   // In a user namespace of its own it has no right to look at a process that comes from outside.
-  if (config.Find(NamespaceType::kUser) != nullptr) return;
-  if (container.record.may_trace || config.Joins(NamespaceType::kPid)) linux_::HideSelf();
+  const bool may_look = container.record.may_trace && config.Find(NamespaceType::kUser) == nullptr;
+  if (may_look || MeetsStrangers(config)) linux_::HideSelf();
 }
 
 StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,

@@ -67,7 +67,13 @@ Status Kill(const Store& store, const std::string& id, int signal, KillScope sco
     if (record.cgroups.empty() && !ends_all)
       return FailedPrecondition(
           "--all: the container has no cgroup, so not all of its processes are known");
-    if (!record.cgroups.empty()) return cgroups->KillAll(signal);
+    if (!record.cgroups.empty()) {
+      RETURN_IF_ERROR(cgroups->KillAll(signal));
+      // It may have been moved out of its cgroup.
+      const auto init = ProcessHandle::Open(record.init_pid, record.init_start_time);
+      if (init.ok() && signal == SIGKILL) IgnoreError(init->Signal(signal), "it may have ended");
+      return OkStatus();
+    }
   }
   // With a pid namespace of its own the kernel ends the others when init ends.
   if (signal == SIGKILL && record.later.shares_pids && !record.cgroups.empty()) {

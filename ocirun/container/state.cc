@@ -144,6 +144,10 @@ Later NeedsOf(const oci::Spec& spec) {
           .shares_pids = !spec.linux.Makes(oci::NamespaceType::kPid)};
 }
 
+bool MeetsStrangers(const oci::Linux& config) {
+  return config.Joins(oci::NamespaceType::kPid) && !config.Joins(oci::NamespaceType::kUser);
+}
+
 bool MayTrace(const std::optional<oci::Process>& process) {
   if (!process.has_value() || !process->capabilities.has_value()) return true;
   // What it has not may come with a program.
@@ -172,8 +176,9 @@ StatusOr<Record> LoadRecord(const std::string& path, const std::string& id) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(*text));
   auto record = FromJson(json);
   if (!record.ok()) return Annotate(record.status(), "state of container " + id);
-  // The scope that bears the unit's name is then another's, too.
-  if (cgroup::DisownReplaced(record->cgroup_inodes, &record->cgroups)) record->unit = {};
+  // Where systemd makes its own, the scope that bears the unit's name is then another's, too.
+  for (const std::string& name : cgroup::DisownReplaced(record->cgroup_inodes, &record->cgroups))
+    if (name.empty() || name == "systemd") record->unit = {};
   return record;
 }
 

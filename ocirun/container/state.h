@@ -40,6 +40,9 @@ struct Later {
 };
 Later NeedsOf(const oci::Spec& spec);
 bool MayTrace(const std::optional<oci::Process>& process);
+// Whether it joins a pid namespace: who is in there may have any capability, in the host's user
+// namespace unless that is joined, too.
+bool MeetsStrangers(const oci::Linux& config);
 
 struct Record {
   std::string id;

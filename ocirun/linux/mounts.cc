@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
+#include "base/sys/process.h"
 #include "ocirun/linux/idmap.h"
 #include "ocirun/linux/lsm.h"
 #include "ocirun/linux/mount_attributes.h"
@@ -165,8 +166,11 @@ void InheritFromFolder(const UniqueFd& root, const oci::Mount& mount, MountOptio
   };
   inherit("mode=", fmt::format("{:o}", st->st_mode & 07777));
   if (!options->copy_up) return;
-  inherit("uid=", std::to_string(st->st_uid));
-  inherit("gid=", std::to_string(st->st_gid));
+  // What reads so in a user namespace has no id there.
+  constexpr uint32_t kOverflowId = 65534;
+  const bool host = sys::IsHostRoot();
+  if (host || st->st_uid != kOverflowId) inherit("uid=", std::to_string(st->st_uid));
+  if (host || st->st_gid != kOverflowId) inherit("gid=", std::to_string(st->st_gid));
 }
 
 StatusOr<UniqueFd> OpenSource(const oci::Mount& mount, const MountOptions& options) {

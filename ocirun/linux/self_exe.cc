@@ -2,6 +2,7 @@
 #include "ocirun/linux/self_exe.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -56,9 +57,31 @@ StatusOr<UniqueFd> ExecutableMemory() {
   return memory;
 }
 
+// RLIMIT_FSIZE of the caller counts for memory, too: to exceed it is to be an error, and not the
+// signal that ends the process (setrlimit(2)).
+class FileSizeSignal {
+ public:
+  FileSizeSignal() {
+    ::sigemptyset(&set_);
+    ::sigaddset(&set_, SIGXFSZ);
+    ::sigprocmask(SIG_BLOCK, &set_, &old_);
+  }
+  FileSizeSignal(const FileSizeSignal&) = delete;
+  FileSizeSignal& operator=(const FileSizeSignal&) = delete;
+  ~FileSizeSignal() {
+    const timespec at_once{};
+    ::sigtimedwait(&set_, nullptr, &at_once);
+    ::sigprocmask(SIG_SETMASK, &old_, nullptr);
+  }
+
+ private:
+  sigset_t set_, old_;
+};
+
 StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
   ASSIGN_OR_RETURN(UniqueFd copy, ExecutableMemory());
   ASSIGN_OR_RETURN(const struct stat st, sys::Stat(self));
+  const FileSizeSignal held_back;
   for (off_t left = st.st_size; left > 0;) {
     const ssize_t n = ::sendfile(copy.get(), self.get(), nullptr, static_cast<size_t>(left));
     if (n <= 0) return SysError(errno, "sendfile");
@@ -68,7 +91,9 @@ StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
   return copy;
 }
 
-// The descriptor that this program was executed from, when it is one of kHeldSelf's.
+std::optional<int> held_mount;  // for ReleaseSelf()
+
+// The descriptor that this program was executed from, when it is one of kHeldSelf's and still open.
 std::optional<int> HeldSelf() {
   const auto* name = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
   // By execveat(2) with AT_EMPTY_PATH, and without it by ProcFdPath().
@@ -98,11 +123,13 @@ Status ForbidExec(int held) {
 }
 
 Status KeepHeld(const UniqueFd& self) {
-  const auto held = HeldSelf();
+  held_mount.reset();
+  const auto held = IsDetachedFile(self) ? HeldSelf() : std::nullopt;
   if (!held.has_value()) return OkStatus();
   // For no hook or helper. A child of the process that held it has closed it.
   if (::fcntl(*held, F_SETFD, FD_CLOEXEC) < 0) return OkStatus();
-  return IsDetachedFile(self) ? ForbidExec(*held) : OkStatus();
+  held_mount = held;
+  return ForbidExec(*held);
 }
 
 // Returns when it fails.
@@ -118,7 +145,13 @@ Status RunFromCopy() {
   ASSIGN_OR_RETURN(const UniqueFd self, OpenSelf());
   if (IsSealedCopy(self)) return OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd copy, SealedCopy(self));
-  return ExecuteFrom(copy);
+  // A name says nothing any more where this program cannot be seen (SelfPath).
+  ASSIGN_OR_RETURN(std::string path, SelfPath());
+  char* const name =
+      std::exchange(arguments[0], arguments[0][0] == '/' ? arguments[0] : path.data());
+  const Status failed = ExecuteFrom(copy);
+  arguments[0] = name;
+  return failed;
 }
 
 }  // namespace
@@ -157,11 +190,8 @@ void HideSelf() {
 }
 
 void ReleaseSelf(Release when) {
-  static bool released = false;
-  if (std::exchange(released, true)) return;  // its number may be another's by now
-  const auto held = HeldSelf();
-  if (!held.has_value()) return;
-  UniqueFd mount(*held);
+  if (!held_mount.has_value()) return;
+  UniqueFd mount(*std::exchange(held_mount, std::nullopt));
   if (when == Release::kLater) sys::CloseLater(std::move(mount));
 }
 
