@@ -62,6 +62,7 @@ enter_often() {
     "${R[@]}" exec box true
     "${R[@]}" run --bundle "$FILE_DIR/second" second
   done
+  [[ $("${R[@]}" ps box) == *"attack program"* ]] # somebody has looked all the time
   sort -u rootfs/won | head
   rm -r "$FILE_DIR/second"
   [ ! -s rootfs/won ]

@@ -30,8 +30,7 @@ teardown_file() {
 }
 
 teardown() {
-  # shellcheck disable=SC2046
-  docker rm -f $(docker ps -aq) >/dev/null 2>&1 || true
+  docker ps -aq | xargs -r docker rm -f >/dev/null
 }
 
 # A daemon that leaves the host's network alone.
@@ -145,7 +144,7 @@ nothing_of_docker_left() {
   on_terminal sh -c 'stty rows 22 cols 66; exec "$@"' - docker exec -it box sh -c 'sleep 0.5; tty; stty size' >"$FILE_DIR/out" </dev/null 3>&-
   grep -q /dev/pts/ "$FILE_DIR/out"
   grep -q '22 66' "$FILE_DIR/out"
-  (sleep 1; echo 'echo $((6*7))'; sleep 1; echo 'exit 6') | on_terminal docker attach box >"$FILE_DIR/out" 3>&- || true
+  (sleep 1; echo 'echo $((6*7))'; sleep 1; echo 'exit 6') | on_terminal docker attach box >"$FILE_DIR/out" 3>&- || [ $? -eq 6 ]
   grep -q 42 "$FILE_DIR/out"
   eventually ended
   is '{{.State.ExitCode}}' 6

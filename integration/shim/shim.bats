@@ -629,20 +629,23 @@ END
 
 @test "an exec that fails once init has ended does not hold up the news of that" {
   wrap_runtime <<'END'
-[[ " $* " != *" exec "* ]] || { sleep 1; exit 1; }
+[[ " $* " != *" exec "* ]] || { touch "${0%/*}/begins"; until [ -e "${0%/*}/goes-on" ]; do sleep 0.1; done; exit 1; }
 exec "$REAL" "$@"
 END
   start_shim 'sleep 1000'
   call start box
   call exec box late "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
   call start box late 2>"$BUNDLE/refused" 3>&- &
-  starting() { pgrep -f "wrapped .* exec .*$BUNDLE/late-process.json" >/dev/null; }
+  starting() { [ -e "$BUNDLE/begins" ]; }
   eventually starting
   call kill box 9
+  gone() { ! kill -0 "$(cat "$BUNDLE/pid")" 2>/dev/null; }
+  eventually gone
+  touch "$BUNDLE/goes-on"
   begin=$SECONDS
   [ "$(call wait box)" = 137 ]
   [ $((SECONDS - begin)) -lt 7 ]
-  wait $! || true
+  ! wait $! || return 1
   grep -q "OCI runtime exec failed" "$BUNDLE/refused"
   call delete box
 }
@@ -656,14 +659,13 @@ END
   call exec box late "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
   call start box late >"$BUNDLE/answer" 2>&1 3>&- &
   local answer=$!
-  begins() { [ -n "$(find "$FILE_DIR" -name begins)" ]; }
+  begins() { [ -e "$BUNDLE/begins" ]; }
   eventually begins
   call delete box
-  ! wait $answer
+  ! wait $answer || return 1
   cat "$BUNDLE/answer"
   grep -q "not created" "$BUNDLE/answer"
   kill -0 "$(cat "$BUNDLE/shim.pid")"
-  find "$FILE_DIR" -name begins -delete
 }
 
 @test "what an exec has made when it is ended goes, too" {
@@ -718,7 +720,7 @@ END
 give_fds() {
   prlimit --pid "$(cat "$BUNDLE/shim.pid")" --nofile=1024:
   kill $TAKER
-  wait $TAKER || true
+  wait $TAKER || [ $? -eq 143 ]
 }
 
 @test "without descriptors what is new is refused or waits, and what has begun goes on to its end" {
