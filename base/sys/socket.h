@@ -27,7 +27,8 @@ Status Send(const UniqueFd& socket, std::string_view message);
 Status SendFd(const UniqueFd& socket, const UniqueFd& fd, std::string_view text);
 // Has the kernel close `fd` a moment later, in a thread of its own: for one whose last close waits.
 // It is sent into a socket that is sent into itself, so that the collector of such sockets finds it
-// (net/unix/garbage.c). Before Linux 6.9 that runs in the caller, who waits as for close(2).
+// (net/unix/garbage.c). Before Linux 6.9 that runs in the caller, who waits as for close(2); what
+// can't be sent is closed at once.
 void CloseLater(UniqueFd fd);
 // One message, and the descriptor that came with it: `*fd` is left alone when there was none.
 StatusOr<std::string> ReceiveWithFd(const UniqueFd& socket, size_t limit, UniqueFd* fd);

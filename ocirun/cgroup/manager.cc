@@ -51,10 +51,10 @@ StatusOr<std::unique_ptr<Manager>> NewManager(const std::vector<Hierarchy>& hier
   for (const Hierarchy& hierarchy : hierarchies) {
     Place place{hierarchy.mount_point, FolderIn(hierarchy, proc_cgroup, cgroups_path, id),
                 hierarchy.controllers, hierarchy.v2};
-    // Hybrid: the controllers are on v1; v2 has none, and holds the processes together, so that
-    // nothing that is asked for is missed where it was not handed to an ordinary user.
-    const bool spared = hybrid && hierarchy.v2 && ::geteuid() != 0;
-    if ((tolerance == Tolerance::kNone && !spared) || MayMake(place)) {
+    // Hybrid: the controllers are on v1; v2 has none, and holds the processes together.
+    const bool needed = tolerance == Tolerance::kNone ||
+                        (tolerance == Tolerance::kSkipUnified && !(hybrid && hierarchy.v2));
+    if (needed || MayMake(place)) {
       places.push_back(std::move(place));
     } else {
       skipped += (skipped.empty() ? "" : ", ") + place.mount_point;

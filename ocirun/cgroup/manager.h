@@ -84,7 +84,9 @@ class Manager {
 
 // What to do about hierarchies that the caller may not write to: an ordinary user, or the root of a
 // container, has none of his own unless they were handed to him. A limit that needs one is refused.
-enum class Tolerance { kNone, kSkipForbidden };
+// The unified hierarchy of a hybrid host has no controllers, so that nothing which is asked for is
+// missed without it.
+enum class Tolerance { kNone, kSkipUnified, kSkipForbidden };
 
 // `hierarchies` and `proc_cgroup` describe the host (FindHierarchies, /proc/self/cgroup). The path
 // must not hold "..". Makes nothing yet.

@@ -85,6 +85,13 @@ void WarnOfStrays() {
       "strongly discouraged (as it is impossible to properly kill all container's processes)");
 }
 
+// A cgroup that is asked for by its path is made, or nothing is.
+cgroup::Tolerance ToleranceOf(const CreateOptions& options, const oci::Spec& spec) {
+  if (!options.tolerate_cgroups) return cgroup::Tolerance::kNone;
+  return spec.linux.cgroups_path.empty() ? cgroup::Tolerance::kSkipForbidden
+                                         : cgroup::Tolerance::kSkipUnified;
+}
+
 StatusOr<std::unique_ptr<cgroup::Manager>> NewManager(const oci::Spec& spec,
                                                       const CreateOptions& options) {
   switch (options.cgroup_driver) {
@@ -95,11 +102,7 @@ StatusOr<std::unique_ptr<cgroup::Manager>> NewManager(const oci::Spec& spec,
     case cgroup::Driver::kCgroupfs:
       break;
   }
-  // A cgroup that is asked for by its path is made, or nothing is.
-  const bool may_skip = options.tolerate_cgroups && spec.linux.cgroups_path.empty();
-  return cgroup::NewHostManager(
-      spec.linux.cgroups_path, options.id,
-      may_skip ? cgroup::Tolerance::kSkipForbidden : cgroup::Tolerance::kNone);
+  return cgroup::NewHostManager(spec.linux.cgroups_path, options.id, ToleranceOf(options, spec));
 }
 
 }  // namespace

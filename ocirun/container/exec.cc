@@ -246,7 +246,7 @@ StatusOr<pid_t> CloneInto(ExecContext* context, cgroup::Entry* cgroups) {
 
 // In a container that has as many processes as it may nothing can be cloned; but who comes from
 // outside is let in (pids.rst), and whoever wants to see what goes on in there must be.
-StatusOr<pid_t> CloneAndAttach(ExecContext* context) {
+StatusOr<pid_t> CloneOutside(ExecContext* context) {
   cgroup::Entry nowhere;
   context->attached = true;
   ASSIGN_OR_RETURN(const pid_t pid, CloneInto(context, &nowhere));
@@ -329,7 +329,7 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
     ASSIGN_OR_RETURN(context.cgroups, cgroup::EntryOfProcess(record.init_pid));
     cloned = CloneInto(&context, &context.cgroups);
   }
-  if (ErrnoOf(cloned.status()) == EAGAIN) cloned = CloneAndAttach(&context);
+  if (ErrnoOf(cloned.status()) == EAGAIN) cloned = CloneOutside(&context);
   if (ErrnoOf(cloned.status()) == EBUSY)
     return Annotate(cloned.status(), "exec: error adding pid to cgroups");
   RETURN_IF_ERROR(cloned.status());

@@ -93,7 +93,7 @@ StatusOr<UniqueFd> SealedCopy(const UniqueFd& self) {
 
 std::optional<int> held_mount;  // for ReleaseSelf()
 
-// The descriptor that this program was executed from, when it is one of kHeldSelf's and still open.
+// The descriptor that this program was executed from, when it is one of kHeldSelf's.
 std::optional<int> HeldSelf() {
   const auto* name = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
   // By execveat(2) with AT_EMPTY_PATH, and without it by ProcFdPath().
@@ -124,10 +124,12 @@ Status ForbidExec(int held) {
 
 Status KeepHeld(const UniqueFd& self) {
   held_mount.reset();
-  const auto held = IsDetachedFile(self) ? HeldSelf() : std::nullopt;
+  const auto held = HeldSelf();
   if (!held.has_value()) return OkStatus();
   // For no hook or helper. A child of the process that held it has closed it.
   if (::fcntl(*held, F_SETFD, FD_CLOEXEC) < 0) return OkStatus();
+  // A copy in memory may have been closed by the exec, and its number be another's.
+  if (!IsDetachedFile(self)) return OkStatus();
   held_mount = held;
   return ForbidExec(*held);
 }
