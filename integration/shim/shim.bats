@@ -426,11 +426,16 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   shim=$(cat "$BUNDLE/shim.pid")
   execs() { call execs box "$1" "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'; }
   held() { awk '/^VmData/ { print $2 }' "/proc/$shim/status"; }
+  open_fds() { ls "/proc/$shim/fd" | wc -l; }
+  # As it rests: for a moment while it answers it has lent its spare ones.
+  at_rest() { [ "$(open_fds)" = "$fds" ] || { fds=$(open_fds); return 1; }; }
   execs 100
-  fds=$(ls "/proc/$shim/fd" | wc -l) memory=$(held) files=$(ls "$BUNDLE" | wc -l)
+  fds=
+  eventually at_rest
+  memory=$(held) files=$(ls "$BUNDLE" | wc -l)
   execs 900
   # The end of the last client's connection may not have been seen yet.
-  no_more_fds() { [ "$(ls "/proc/$shim/fd" | wc -l)" -le "$fds" ]; }
+  no_more_fds() { [ "$(open_fds)" -le "$fds" ]; }
   eventually no_more_fds
   [ "$(ls "$BUNDLE" | wc -l)" = "$files" ]
   # What a sanitizer keeps of what was freed is not the shim's.
