@@ -20,6 +20,9 @@ setup_file() {
 }
 teardown_file() { rm -rf "$FILE_DIR"; }
 
+# All folders of a name in the hierarchies of this host.
+cgroups_named() { find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$1"; }
+
 setup() {
   # shellcheck disable=SC2206
   R=(${OCIRUN_WITHOUT:+"$OCIRUN_TEST_BIN/deny" $OCIRUN_WITHOUT --} "$OCIRUN" --root "$FILE_DIR/state")
@@ -33,6 +36,8 @@ setup() {
 teardown() {
   [ -z "${RACER:-}" ] || { kill -KILL "$RACER"; wait "$RACER" 2>/dev/null || true; }
   "${R[@]}" delete -f box
+  # Those that a test made in place of the container's.
+  cgroups_named "ocirun-$(basename "$BATS_TEST_FILENAME" .bats)" | xargs -r rmdir
   rm -rf "$FILE_DIR/bundle/rootfs" "$FILE_DIR/volume" && mv "$FILE_DIR/rootfs.saved" "$FILE_DIR/bundle/rootfs"
   cp "$FILE_DIR/saved.json" "$FILE_DIR/bundle/config.json"
 }

@@ -13,11 +13,14 @@
 //        attack socket FAMILY   opens a socket
 //        attack program DEV INO  opens the program of every process that it can see, for ever:
 //                               that file is the runtime's
+//        attack number PID      leaves a process of that number, which must be free
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -120,6 +123,19 @@ void CallAsI386() {
   }
 }
 
+// clone3(2), set_tid: the kernel gives out that number and no other. 1 when it is taken.
+int TakeNumber(pid_t number) {
+  clone_args args{};
+  args.exit_signal = SIGCHLD;
+  args.set_tid = reinterpret_cast<__u64>(&number);
+  args.set_tid_size = 1;
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid > 0) return 0;
+  if (pid < 0) return std::perror("clone3"), 1;
+  ::close_range(0, ~0u, 0);  // Nobody waits for the end of a file that this one holds.
+  for (;;) ::pause();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -127,6 +143,7 @@ int main(int argc, char** argv) {
   if (way == "swap" && argc == 4) Swap(argv[2], argv[3]);
   if (way == "spy" && argc == 3) Spy(argv[2]);
   if (way == "program" && argc == 4) OpenPrograms(std::atol(argv[2]), std::atol(argv[3]));
+  if (way == "number" && argc == 3) return TakeNumber(std::atoi(argv[2]));
   if (way == "key" && argc == 3) {
     FindKey(argv[2]);
   } else if (way == "tty") {
