@@ -44,17 +44,19 @@ StatusOr<std::unique_ptr<Loop>> Loop::Create() {
 Status Loop::Watch(const UniqueFd& fd, uint32_t events, OnReady ready) {
   epoll_event event{};
   event.events = events;
-  event.data.fd = fd.get();
+  event.data.u64 = KeyOf(fd.get(), ++last_serial_);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) < 0)
     return SysError(errno, "epoll_ctl");
-  watches_[fd.get()] = std::move(ready);
+  watches_[fd.get()] = {last_serial_, std::move(ready)};
   return OkStatus();
 }
 
 void Loop::Change(const UniqueFd& fd, uint32_t events) {
+  const auto watch = watches_.find(fd.get());
+  if (watch == watches_.end()) return;
   epoll_event event{};
   event.events = events;
-  event.data.fd = fd.get();
+  event.data.u64 = KeyOf(fd.get(), watch->second.serial);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd.get(), &event);
 }
 
@@ -126,9 +128,10 @@ Status Loop::Run() {
     if (count < 0 && errno != EINTR) return SysError(errno, "epoll_wait");
     for (int i = 0; i < count; ++i) {
       // An earlier callback may have forgotten this one.
-      const auto watch = watches_.find(events[i].data.fd);
-      if (watch == watches_.end()) continue;
-      const OnReady ready = watch->second;
+      const uint64_t key = events[i].data.u64;
+      const auto watch = watches_.find(static_cast<int>(key & UINT32_MAX));
+      if (watch == watches_.end() || watch->second.serial != key >> 32) continue;
+      const OnReady ready = watch->second.ready;
       ready(events[i].events);
     }
     RunTimers();

@@ -59,11 +59,22 @@ class Loop {
   void RunTimers();
   [[nodiscard]] int UntilNextTimer() const;
 
+  // A number alone does not say whose an event is: within one turn of the loop a callback may close
+  // a descriptor and another one be watched that got its number.
+  struct Watched {
+    uint32_t serial;
+    OnReady ready;
+  };
+  [[nodiscard]] static uint64_t KeyOf(int fd, uint32_t serial) {
+    return uint64_t{serial} << 32 | static_cast<uint32_t>(fd);
+  }
+
   using Clock = std::chrono::steady_clock;
   UniqueFd epoll_, signals_;
   std::optional<SpareFds> spare_fds_;
   bool stopped_ = false;
-  std::map<int, OnReady> watches_;
+  std::map<int, Watched> watches_;
+  uint32_t last_serial_ = 0;
   std::map<pid_t, OnExit> children_;
   std::map<pid_t, int> early_exits_;  // nobody has asked for them yet
   Timers timers_;

@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -67,6 +69,41 @@ TEST_CASE("an orphan's end is not that of the next process with its number") {
   REQUIRE(sys::Kill(pid, SIGKILL).ok());
   RunFor(loop->get(), std::chrono::milliseconds(100));
   CHECK(code == 128 + SIGKILL);
+}
+
+// Both are ready in one turn; whichever comes first closes the other and watches a new descriptor
+// in its place, which has nothing to tell.
+TEST_CASE("an event is not taken for that of the descriptor that has its number now") {
+  auto loop = Loop::Create();
+  REQUIRE(loop.ok());
+  struct Pipe {
+    Pipe() {
+      int fds[2];
+      REQUIRE(::pipe2(fds, O_CLOEXEC) == 0);
+      read = UniqueFd(fds[0]);
+      write = UniqueFd(fds[1]);
+    }
+    UniqueFd read, write;
+  };
+  std::array<Pipe, 2> ready, quiet;
+  int calls = 0, stale = 0;
+  for (const int i : {0, 1}) {
+    REQUIRE(::write(ready[i].write.get(), "x", 1) == 1);
+    REQUIRE((*loop)
+                ->Watch(ready[i].read, EPOLLIN,
+                        [&, i](uint32_t) {
+                          if (++calls > 1) return;
+                          (*loop)->Forget(ready[i].read);
+                          UniqueFd& other = ready[1 - i].read;
+                          (*loop)->Forget(other);
+                          REQUIRE(::dup3(quiet[i].read.get(), other.get(), O_CLOEXEC) >= 0);
+                          REQUIRE((*loop)->Watch(other, EPOLLIN, [&](uint32_t) { ++stale; }).ok());
+                        })
+                .ok());
+  }
+  RunFor(loop->get(), std::chrono::milliseconds(50));
+  CHECK(calls == 1);
+  CHECK(stale == 0);
 }
 
 TEST_CASE("spare descriptors are there when no other is, and again after their use") {

@@ -228,9 +228,6 @@ void Streams::ReceiveConsole(UniqueFd connection) {
   // The runtime connects long before it has a terminal to send: wait for it in the loop.
   const auto held = std::make_shared<UniqueFd>(std::move(connection));
   const auto on_master = [this, held, place, alive = std::weak_ptr<int>(alive_)](uint32_t) {
-    // The event may be of who had its number before, in the same turn of the loop.
-    pollfd there = {held->get(), POLLIN, 0};
-    if (::poll(&there, 1, 0) == 0) return;
     loop_->Forget(*held);
     place->Reset();
     if (alive.expired()) return;
