@@ -59,7 +59,7 @@ teardown() {
   [ "$status" -ne 0 ]
   [[ $output == *'executable file not found'* ]]
   # shellcheck disable=SC2046
-  on_terminal sh -c 'stty rows 33 cols 77; exec "$@"' - $(ctr_command) task exec -t --exec-id e3 guest sh -c 'sleep 0.5; tty; stty size' </dev/null >"$FILE_DIR/out" 3>&-
+  on_terminal sh -c 'stty rows 33 cols 77; exec "$@"' - $(ctr_command) task exec -t --exec-id e3 guest sh -c 'until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; tty; stty size' </dev/null >"$FILE_DIR/out" 3>&-
   grep -q /dev/pts/ "$FILE_DIR/out"
   grep -q '33 77' "$FILE_DIR/out"
 }

@@ -136,12 +136,12 @@ nothing_of_docker_left() {
 }
 
 @test "a terminal with its size, for the container and for exec, and attach to it" {
-  on_terminal sh -c 'stty rows 33 cols 77; exec "$@"' - docker run --rm -it busybox sh -c 'sleep 0.5; tty; stty size; exit 4' >"$FILE_DIR/out" </dev/null 3>&- && code=0 || code=$?
+  on_terminal sh -c 'stty rows 33 cols 77; exec "$@"' - docker run --rm -it busybox sh -c 'until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; tty; stty size; exit 4' >"$FILE_DIR/out" </dev/null 3>&- && code=0 || code=$?
   [ "$code" = 4 ]
   grep -q /dev/pts/ "$FILE_DIR/out" || grep -q /dev/console "$FILE_DIR/out"
   grep -q '33 77' "$FILE_DIR/out"
   run_box -it busybox sh
-  on_terminal sh -c 'stty rows 22 cols 66; exec "$@"' - docker exec -it box sh -c 'sleep 0.5; tty; stty size' >"$FILE_DIR/out" </dev/null 3>&-
+  on_terminal sh -c 'stty rows 22 cols 66; exec "$@"' - docker exec -it box sh -c 'until [ "$(stty size)" = "22 66" ]; do sleep 0.1; done; tty; stty size' >"$FILE_DIR/out" </dev/null 3>&-
   grep -q /dev/pts/ "$FILE_DIR/out"
   grep -q '22 66' "$FILE_DIR/out"
   (sleep 1; echo 'echo $((6*7))'; sleep 1; echo 'exit 6') | on_terminal docker attach box >"$FILE_DIR/out" 3>&- || [ $? -eq 6 ]
