@@ -110,10 +110,11 @@ load ../lib/runtime
 @test "a user namespace maps root" {
   chmod 755 "$FILE_DIR" && chown -R 100000:100000 rootfs
   edit_config . '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
-  inside 'id -u; cat /proc/self/uid_map; echo x >/dev/null && echo written; touch /made; sleep 0'
+  inside 'id -u; stat -c %u /dev/mqueue; cat /proc/self/uid_map; echo x >/dev/null && echo written; touch /made; sleep 0'
   chown -R 0:0 rootfs
   [ "$status" -eq 0 ]
   [ "${lines[0]}" = 0 ]
+  [ "${lines[1]}" = 0 ] # the ipc namespace is its own
   [[ $output == *100000* && $output == *written* ]]
 }
 

@@ -29,8 +29,12 @@ uint64_t CloneFlags(const oci::Linux& config) {
   uint64_t flags = 0;
   for (const oci::Namespace& ns : config.namespaces) {
     // The cgroup namespace comes later, when init is in its cgroup, and the time namespace is made
-    // before the clone or, in a user namespace, by init: its offsets must be written first.
-    const bool later = ns.type == NamespaceType::kCgroup || ns.type == NamespaceType::kTime;
+    // before the clone or, in a user namespace, by init: its offsets must be written first. There
+    // init makes the ipc namespace, too, when it is root: its message queues belong to who makes
+    // it.
+    const bool later =
+        ns.type == NamespaceType::kCgroup || ns.type == NamespaceType::kTime ||
+        (ns.type == NamespaceType::kIpc && config.Find(NamespaceType::kUser) != nullptr);
     if (ns.path.empty() && !later) flags |= oci::NamespaceFlag(ns.type);
   }
   return flags;

@@ -108,6 +108,15 @@ Status NewCgroupNamespace(InitContext* c, Progress*) {
   return OkStatus();
 }
 
+// Of a user namespace's root, to whom /dev/mqueue is to belong.
+Status NewIpcNamespace(InitContext* c, Progress*) {
+  const oci::Linux& config = c->spec.linux;
+  if (!config.Makes(NamespaceType::kIpc) || config.Find(NamespaceType::kUser) == nullptr)
+    return OkStatus();
+  if (::unshare(CLONE_NEWIPC) < 0) return SysError(errno, "unshare CLONE_NEWIPC");
+  return OkStatus();
+}
+
 // Of a user namespace's own. Not every kernel changes to it at exec (6.1 does not).
 Status NewTimeNamespace(InitContext* c, Progress*) {
   const oci::Linux& config = c->spec.linux;
@@ -323,7 +332,8 @@ constexpr struct {
     {"user namespace", TakeRoot},              // before anything is made, or nobody owns it
     {"join namespaces", JoinNamespaces},       // before mounts: procfs shows its pid namespace
     {"cgroup namespace", NewCgroupNamespace},  // its root is the cgroup that we are in by now
-    {"time namespace", NewTimeNamespace},      // after the user namespace that it belongs to
+    {"ipc namespace", NewIpcNamespace},        // after the user namespace that it belongs to
+    {"time namespace", NewTimeNamespace},      // the same
     {"session", NewSession},                   // before a terminal can become the controlling one
     {"loopback", LoopbackUp},
     {"hostname", SetNames},
