@@ -55,6 +55,7 @@ look_for_program() {
   jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-second" | .process.args = ["true"]' \
     --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" config.json >"$FILE_DIR/second/config.json"
 }
+# enter_often [CONTAINER]: where the attacker is.
 enter_often() {
   tries 60
   while again; do
@@ -62,7 +63,7 @@ enter_often() {
     "${R[@]}" exec box true
     "${R[@]}" run --bundle "$FILE_DIR/second" second
   done
-  [[ $("${R[@]}" ps box) == *"attack program"* ]] # somebody has looked all the time
+  [[ $("${R[@]}" ps "${1:-box}") == *"attack program"* ]] # somebody has looked all the time
   sort -u rootfs/won | head
   rm -r "$FILE_DIR/second"
   [ ! -s rootfs/won ]
@@ -94,6 +95,33 @@ program_file() { stat -L -c "%d %i" "$OCIRUN"; }
   look_for_program '.process.args = ["sleep", "1000"]'
   "${R[@]}" exec -d --cap CAP_SYS_PTRACE box sh -c "attack program $(program_file) >/won" </dev/null >/dev/null 2>&1 3>&-
   enter_often
+}
+
+@test "CVE-2022-0847, its class: nor for a container with the capability that joins" {
+  look_for_program '.process.args = ["sleep", "1000"]'
+  mkdir "$FILE_DIR/third" && cp -a rootfs "$FILE_DIR/third/rootfs"
+  jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-third"
+    | .process.args = ["sh", "-c", $script] | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE"])' \
+    --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" --arg script "attack program $(program_file) >/won" config.json >"$FILE_DIR/third/config.json"
+  "${R[@]}" run -d --bundle "$FILE_DIR/third" third </dev/null >/dev/null 2>&1 3>&-
+  ln -s "$FILE_DIR/third/rootfs/won" rootfs/won
+  enter_often third
+  "${R[@]}" delete -f third
+  rm -r "$FILE_DIR/third"
+}
+
+@test "CVE-2022-0847, its class: nor for the first exec with the capability, of one that had begun before" {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  tries 30
+  while again; do
+    "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+    for i in {1..6}; do "${R[@]}" exec box true 3>&- & done
+    "${R[@]}" exec --cap CAP_SYS_PTRACE box timeout 0.1 attack program $(program_file) >>"$OUT/won" || [ $? -eq 143 ]
+    wait
+    "${R[@]}" delete -f box
+  done
+  sort -u "$OUT/won" | head
+  [ ! -s "$OUT/won" ]
 }
 
 @test "CVE-2016-9962, in a shared pid namespace: a container that is made shows no way to the host" {

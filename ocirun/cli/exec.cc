@@ -93,11 +93,11 @@ Status ReadSubCgroups(const std::vector<std::string>& texts,
 StatusOr<int> Exec(const Global& global, const std::string& id, ExecFlags flags) {
   const container::Store store = global.store();
   RETURN_IF_ERROR(ReadSubCgroups(flags.cgroups, &flags.options.sub_cgroups));
-  ASSIGN_OR_RETURN(const container::StoredContainer container, store.LoadWithSpec(id));
-  container::PrepareExec(container);
-  ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(container.spec, flags));
-  if (!flags.detach) return ExecInForeground(store, container, flags.options);
-  RETURN_IF_ERROR(container::Exec(store, container, flags.options).status());
+  ASSIGN_OR_RETURN(container::ExecTarget target, container::OpenForExec(store, id));
+  ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(target.container.spec, flags));
+  RETURN_IF_ERROR(container::PrepareTracer(store, target, flags.options.process));
+  if (!flags.detach) return ExecInForeground(store, std::move(target), flags.options);
+  RETURN_IF_ERROR(container::Exec(store, std::move(target), flags.options).status());
   return 0;
 }
 

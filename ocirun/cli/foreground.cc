@@ -234,8 +234,7 @@ StatusOr<int> RestoreInForeground(const container::Store& store, container::Crea
   return RunAttended(store, std::move(options), {make, begin, keep});
 }
 
-StatusOr<int> ExecInForeground(const container::Store& store,
-                               const container::StoredContainer& container,
+StatusOr<int> ExecInForeground(const container::Store& store, container::ExecTarget target,
                                container::ExecOptions options) {
   sigset_t old;
   ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals(&old));
@@ -243,7 +242,7 @@ StatusOr<int> ExecInForeground(const container::Store& store,
   if (options.process.terminal && options.console_socket.empty()) {
     ASSIGN_OR_RETURN(options.console_socket, console.emplace().Listen(store.root()));
   }
-  ASSIGN_OR_RETURN(const pid_t pid, container::Exec(store, container, options));
+  ASSIGN_OR_RETURN(const pid_t pid, container::Exec(store, std::move(target), options));
   if (console.has_value()) RETURN_IF_ERROR(console->Connect());
   return Attend(pid, signals, console.has_value() ? &*console : nullptr, nullptr);
 }

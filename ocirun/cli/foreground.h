@@ -18,8 +18,7 @@ StatusOr<int> RestoreInForeground(const container::Store& store, container::Crea
                                   const container::CriuOptions& criu, bool keep);
 
 // The same for one more process in a container.
-StatusOr<int> ExecInForeground(const container::Store& store,
-                               const container::StoredContainer& container,
+StatusOr<int> ExecInForeground(const container::Store& store, container::ExecTarget target,
                                container::ExecOptions options);
 
 }  // namespace ocirun::cli

@@ -353,9 +353,23 @@ Status HandOver(const Handover& to, pid_t pid) {
   return OkStatus();
 }
 
+namespace {
+
+// For the execs into containers that are in the pid namespace which this one joins.
+Status NoteTracer(const Store& store, const oci::Spec& spec) {
+  if (!spec.linux.Joins(NamespaceType::kPid) || spec.linux.Find(NamespaceType::kUser) != nullptr ||
+      !MayTrace(spec.process))
+    return OkStatus();
+  const auto pids = sys::StatPath(spec.linux.Find(NamespaceType::kPid)->path);
+  return pids.ok() ? store.NoteTracer(*pids) : OkStatus();  // where it is opened it is an error
+}
+
+}  // namespace
+
 StatusOr<Record> Create(const Store& store, CreateOptions options, Bundle bundle) {
   oci::Spec& spec = bundle.spec;
   RETURN_IF_ERROR(CheckBundle(options, spec));
+  RETURN_IF_ERROR(NoteTracer(store, spec));
   options.preserve_fds += PassListenFds(&*spec.process);
   RETURN_IF_ERROR(CheckPreservedFds(options.preserve_fds));
   ASSIGN_OR_RETURN(const UniqueFd lock, store.LockNew(options.id));

@@ -266,27 +266,40 @@ Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Ent
   return OkStatus();
 }
 
-// For the execs that come after this one.
-Status NoteMayTrace(const Store& store, const std::string& id) {
-  ASSIGN_OR_RETURN(Record record, store.Load(id));
-  record.may_trace = true;
-  return store.Save(record);
+// Somebody in its pid namespace may look at a process that comes from outside; with a user
+// namespace of its own it has no right to.
+bool MayBeLookedAt(const StoredContainer& container) {
+  return (container.record.may_trace &&
+          container.spec.linux.Find(NamespaceType::kUser) == nullptr) ||
+         MeetsStrangers(container.spec.linux);
 }
 
 }  // namespace
 
-void PrepareExec(const StoredContainer& container) {
-  const oci::Linux& config = container.spec.linux;
-  // In a user namespace of its own it has no right to look at a process that comes from outside.
-  const bool may_look = container.record.may_trace && config.Find(NamespaceType::kUser) == nullptr;
-  if (may_look || MeetsStrangers(config)) linux_::HideSelf();
+StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id) {
+  ASSIGN_OR_RETURN(UniqueFd lock, store.LockEntry(id));
+  ASSIGN_OR_RETURN(StoredContainer container, store.LoadWithSpec(id));
+  if (MayBeLookedAt(container)) linux_::HideSelf();
+  return ExecTarget{std::move(container), std::move(lock)};
 }
 
-StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
-                     const ExecOptions& options) {
-  const Record& record = container.record;
-  const oci::Spec& spec = container.spec;
-  ASSIGN_OR_RETURN(UniqueFd lock, store.Lock(record.id));
+Status PrepareTracer(const Store& store, const ExecTarget& target, const oci::Process& process) {
+  const StoredContainer& container = target.container;
+  if (!MayTrace(process) || MayBeLookedAt(container) ||
+      container.spec.linux.Find(NamespaceType::kUser) != nullptr)
+    return OkStatus();
+  const auto pids = sys::StatPath(fmt::format("/proc/{}/ns/pid", container.record.init_pid));
+  if (!pids.ok()) return FailedPrecondition("cannot exec in a stopped container");
+  RETURN_IF_ERROR(store.NoteTracer(*pids));
+  // Another one may have come first and not have waited for us.
+  linux_::HideSelf();
+  return OkStatus();
+}
+
+StatusOr<pid_t> Exec(const Store& store, ExecTarget target, const ExecOptions& options) {
+  const Record& record = target.container.record;
+  const oci::Spec& spec = target.container.spec;
+  RETURN_IF_ERROR(store.LockCommand(target.lock, record.id));
   RETURN_IF_ERROR(CheckRunning(store, record, options.ignore_paused));
   if (options.process.terminal && options.console_socket.empty())
     return InvalidArgument("a terminal needs a console socket");
@@ -311,8 +324,6 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   ASSIGN_OR_RETURN(context.namespaces, NamespacesToEnter(record.init_pid));
   context.in_user_namespace = HasFlag(context.namespaces, NamespaceType::kUser);
   RETURN_IF_ERROR(OpenCgroups(record, options, &context.cgroups));
-  if (!record.may_trace && MayTrace(options.process))
-    RETURN_IF_ERROR(NoteMayTrace(store, record.id));
   if (!options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console, sys::ConnectUnix(options.console_socket, SOCK_STREAM));
   }
@@ -321,7 +332,7 @@ StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
   context.parent = std::move(sockets.second);
   // In a paused container the process stands still until `resume`, which needs the lock. What it
   // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
-  lock.Reset();
+  UnlockCommand(target.lock);
   auto cloned = CloneInto(&context, &context.cgroups);
   if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
     // cgroup v2: the container has made cgroups with controllers of its own, so that no process may

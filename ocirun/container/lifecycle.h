@@ -71,13 +71,19 @@ struct ExecOptions {
   bool ignore_paused = false;
 };
 
-// To be called before anything else of an exec: the runtime may execute itself again, once
-// (linux/self_exe.h, HideSelf).
-void PrepareExec(const StoredContainer& container);
+// A container as an exec finds it, and the lock (LockPart::kEntry) under which it was looked at.
+struct ExecTarget {
+  StoredContainer container;
+  UniqueFd lock;
+};
+// These two come before anything else of an exec: in either the runtime may execute itself again,
+// once (linux/self_exe.h, HideSelf).
+StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id);
+// Notes whether `process` may look at those that come after it.
+Status PrepareTracer(const Store& store, const ExecTarget& target, const oci::Process& process);
 // Runs one more process in the container; returns its id on the host. It is a child of the caller.
 // What was loaded may be old: whether the container still runs is looked up under its lock.
-StatusOr<pid_t> Exec(const Store& store, const StoredContainer& container,
-                     const ExecOptions& options);
+StatusOr<pid_t> Exec(const Store& store, ExecTarget target, const ExecOptions& options);
 
 // Mounts into a running container, all or none, from where the caller stands; and unmounts what is
 // on the destinations. The working folder is lost by either, and after the first this process is in

@@ -159,19 +159,29 @@ namespace {
 
 // A lock of the process, not of the open file: init, which is cloned while it is held and keeps the
 // descriptor until exec, must not hold it. `command` is F_SETLKW or F_SETLK.
-Status LockFileOf(const UniqueFd& fd, int command, const std::string& id) {
+Status SetLock(const UniqueFd& fd, LockPart part, short type, int command) {
   struct flock lock{};
-  lock.l_type = F_WRLCK;
+  lock.l_type = type;
+  lock.l_start = static_cast<off_t>(part);
+  lock.l_len = 1;
   if (sys::RetryEintr([&] { return ::fcntl(fd.get(), command, &lock); }) < 0)
-    return SysError(errno, "fcntl F_SETLK", id);
+    return SysError(errno, "fcntl F_SETLK");
   return OkStatus();
 }
+
+// Whether the lock is none any more: it was removed, with its container.
+StatusOr<bool> IsRemoved(const UniqueFd& lock) {
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(lock));
+  return st.st_nlink == 0;
+}
+
+Status NoContainer() { return NotFound("container does not exist"); }
 
 // A file in the container's folder.
 StatusOr<Record> LoadRecord(const std::string& path, const std::string& id) {
   RETURN_IF_ERROR(CheckId(id));
   auto text = ReadFile(path);
-  if (ErrnoOf(text.status()) == ENOENT) return NotFound("container does not exist");
+  if (ErrnoOf(text.status()) == ENOENT) return NoContainer();
   if (!text.ok()) return text.status();
   ASSIGN_OR_RETURN(const Json json, ParseJson(*text));
   auto record = FromJson(json);
@@ -190,36 +200,61 @@ Status SaveAs(const std::string& path, const Record& record) {
 
 }  // namespace
 
-StatusOr<UniqueFd> Store::Lock(const std::string& id) const {
+StatusOr<UniqueFd> Store::TakeLock(const std::string& id, LockPart part, short type) const {
+  RETURN_IF_ERROR(CheckId(id));
+  RETURN_IF_ERROR(MakeDirs(root_ + "/.locks", 0700));
+  for (;;) {
+    ASSIGN_OR_RETURN(UniqueFd fd, sys::Open(LockFile(id), O_RDWR | O_CREAT, 0600));
+    RETURN_IF_ERROR(Annotate(SetLock(fd, part, type, F_SETLKW), id));
+    // The one who held it may have removed the container, and this file with it.
+    ASSIGN_OR_RETURN(const bool removed, IsRemoved(fd));
+    if (!removed) return fd;
+  }
+}
+
+StatusOr<UniqueFd> Store::TakeLockOfExisting(const std::string& id, LockPart part,
+                                             short type) const {
   RETURN_IF_ERROR(CheckId(id));
   // Asked first: a lock would be left of what never was.
-  if (!PathExists(Folder(id))) return NotFound("container does not exist");
-  ASSIGN_OR_RETURN(UniqueFd lock, LockNew(id));
+  if (!PathExists(Folder(id))) return NoContainer();
+  ASSIGN_OR_RETURN(UniqueFd lock, TakeLock(id, part, type));
   if (PathExists(Folder(id))) return lock;
   // It was deleted since, and the lock with it: this one is ours.
   IgnoreError(sys::Unlink(LockFile(id)), "an empty lock file harms nobody");
-  return NotFound("container does not exist");
+  return NoContainer();
+}
+
+StatusOr<UniqueFd> Store::Lock(const std::string& id) const {
+  return TakeLockOfExisting(id, LockPart::kCommand, F_WRLCK);
+}
+
+StatusOr<UniqueFd> Store::LockNew(const std::string& id) const {
+  return TakeLock(id, LockPart::kCommand, F_WRLCK);
+}
+
+StatusOr<UniqueFd> Store::LockEntry(const std::string& id) const {
+  return TakeLockOfExisting(id, LockPart::kEntry, F_RDLCK);
+}
+
+Status Store::LockCommand(const UniqueFd& lock, const std::string& id) const {
+  RETURN_IF_ERROR(Annotate(SetLock(lock, LockPart::kCommand, F_WRLCK, F_SETLKW), id));
+  ASSIGN_OR_RETURN(const bool removed, IsRemoved(lock));
+  return removed ? NoContainer() : OkStatus();
+}
+
+void UnlockCommand(const UniqueFd& lock) {
+  IgnoreError(SetLock(lock, LockPart::kCommand, F_UNLCK, F_SETLK), "it ends with the process");
 }
 
 void Store::RemoveStaleLock(const std::string& id) const {
   const auto fd = sys::Open(LockFile(id), O_RDWR);
   // Who holds it is about to make the container, or to remove the file.
-  if (!fd.ok() || !LockFileOf(*fd, F_SETLK, id).ok() || PathExists(Folder(id))) return;
-  const auto st = sys::Stat(*fd);
-  if (!st.ok() || st->st_nlink == 0) return;  // the name is another's lock by now
+  if (!fd.ok() || !SetLock(*fd, LockPart::kCommand, F_WRLCK, F_SETLK).ok() ||
+      PathExists(Folder(id)))
+    return;
+  const auto removed = IsRemoved(*fd);
+  if (!removed.ok() || *removed) return;  // the name is another's lock by now
   IgnoreError(sys::Unlink(LockFile(id)), "somebody else removed it");
-}
-
-StatusOr<UniqueFd> Store::LockNew(const std::string& id) const {
-  RETURN_IF_ERROR(CheckId(id));
-  RETURN_IF_ERROR(MakeDirs(root_ + "/.locks", 0700));
-  for (;;) {
-    ASSIGN_OR_RETURN(UniqueFd fd, sys::Open(LockFile(id), O_RDWR | O_CREAT, 0600));
-    RETURN_IF_ERROR(LockFileOf(fd, F_SETLKW, id));
-    // The one who held it may have removed the container, and this file with it.
-    ASSIGN_OR_RETURN(const struct stat st, sys::Stat(fd));
-    if (st.st_nlink > 0) return fd;
-  }
 }
 
 Status Store::Add(const std::string& id, const std::string& config) const {
@@ -235,6 +270,31 @@ Status Store::Add(const std::string& id, const std::string& config) const {
 }
 
 Status Store::Save(const Record& record) const { return SaveAs(StateFile(record.id), record); }
+
+Status Store::NoteMayTrace(const std::string& id) const {
+  {
+    ASSIGN_OR_RETURN(const UniqueFd lock, Lock(id));
+    ASSIGN_OR_RETURN(Record record, Load(id));
+    record.may_trace = true;
+    RETURN_IF_ERROR(Save(record));
+  }
+  return TakeLockOfExisting(id, LockPart::kEntry, F_WRLCK).status();
+}
+
+Status Store::NoteTracer(const struct stat& pid_namespace) const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> ids, List());
+  for (const std::string& id : ids) {
+    const auto record = Load(id);
+    if (!record.ok() || record->may_trace || record->init_pid == 0) continue;
+    const auto theirs = sys::StatPath(fmt::format("/proc/{}/ns/pid", record->init_pid));
+    if (!theirs.ok() || theirs->st_dev != pid_namespace.st_dev ||
+        theirs->st_ino != pid_namespace.st_ino)
+      continue;
+    const Status noted = NoteMayTrace(id);
+    if (noted.code() != StatusCode::kNotFound) RETURN_IF_ERROR(noted);
+  }
+  return OkStatus();
+}
 
 Status Store::SaveHalf(const Record& record) const { return SaveAs(HalfFile(record.id), record); }
 

@@ -3,13 +3,15 @@
 // What the runtime remembers of a container, one folder each:
 //
 //   <root>/                   0700
-//     .locks/ID               a lock: one command at a time works on a container
+//     .locks/ID               locks (LockPart)
 //     ID/state.json           the record below, written by rename
 //     ID/half.json            the same while it is created, for who finds that killed
 //     ID/config.json          config.json as it was at create: later changes have no effect
 //     ID/start.sock           init waits here for `start`; gone once the command runs
 //     .seccomp/               compiled filters (linux/seccomp.h)
 #pragma once
+
+#include <sys/stat.h>
 
 #include <map>
 #include <optional>
@@ -62,7 +64,8 @@ struct Record {
   std::vector<std::string> descriptors;  // what 0, 1 and 2 were at the start, for a checkpoint
   Later later;
   bool owns_cgroups = true;  // false: they are about to be made, or to be refused as another's
-  // Some process of it may look at every process that it sees, as far as its capabilities go.
+  // Some process in its pid namespace may look at every process that it sees, as far as its
+  // capabilities go.
   bool may_trace = true;
   std::vector<uint64_t> live_mounts;  // ids of those that were added while it ran
 };
@@ -71,6 +74,16 @@ struct Record {
 struct StoredContainer {
   Record record;
   oci::Spec spec;
+};
+
+// The bytes of a container's lock file, each a lock of its own. They are the process's and end when
+// it closes any descriptor of that file: who needs both takes them by one.
+enum class LockPart {
+  kCommand,  // held by the one command that works on the container
+  // Shared by execs that did not find Record::may_trace, from before they look until their process
+  // in the container has become the command. Who sets it waits for them, and holds no lock
+  // meanwhile: in a paused container they stand still until `resume`, which needs the first one.
+  kEntry,
 };
 
 // The folder of all containers.
@@ -90,9 +103,16 @@ class Store {
   StatusOr<UniqueFd> Lock(const std::string& id) const;
   // For who creates the container.
   StatusOr<UniqueFd> LockNew(const std::string& id) const;
+  // The same for an exec, which begins with the other part of the lock, and takes the command's
+  // when it has looked.
+  StatusOr<UniqueFd> LockEntry(const std::string& id) const;
+  Status LockCommand(const UniqueFd& lock, const std::string& id) const;
   // AlreadyExists "container with given ID already exists".
   Status Add(const std::string& id, const std::string& config) const;
   Status Save(const Record& record) const;
+  // Notes Record::may_trace of all containers with a process 1 in that pid namespace, and waits for
+  // the execs that began before it was noted. The caller holds no lock of theirs.
+  Status NoteTracer(const struct stat& pid_namespace) const;
   // What a create is about to make, and then has made, for who finds it killed half way. It makes
   // no container of it yet.
   Status SaveHalf(const Record& record) const;
@@ -114,6 +134,10 @@ class Store {
   [[nodiscard]] ContainerStatus StatusOf(const Record& record) const;
 
  private:
+  [[nodiscard]] StatusOr<UniqueFd> TakeLock(const std::string& id, LockPart part, short type) const;
+  [[nodiscard]] StatusOr<UniqueFd> TakeLockOfExisting(const std::string& id, LockPart part,
+                                                      short type) const;
+  Status NoteMayTrace(const std::string& id) const;
   [[nodiscard]] std::string StateFile(const std::string& id) const {
     return Folder(id) + "/state.json";
   }
@@ -129,6 +153,9 @@ class Store {
 
 // Letters, digits, and _+-. ; at most 1024; not "." or "..": it becomes a folder's name.
 Status CheckId(const std::string& id);
+
+// Before its descriptor is closed.
+void UnlockCommand(const UniqueFd& lock);
 
 // The state as runtime.md#state defines it, for hooks and seccomp agents.
 Json StateObject(const Record& record, ContainerStatus status);
