@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/init/sync.h"
 
+#include <cerrno>
 #include <charconv>
 
 #include "base/status_text.h"
@@ -10,6 +11,14 @@ namespace ocirun::init {
 namespace {
 
 constexpr size_t kMaxMessage = 16 * 1024;
+
+// Empty when the other side has ended. That it had not read all of ours is told first, and once;
+// its last words, or none, come after that.
+StatusOr<std::string> NextPacket(const UniqueFd& socket) {
+  auto packet = sys::Receive(socket, kMaxMessage);
+  if (ErrnoOf(packet.status()) == ECONNRESET) return sys::Receive(socket, kMaxMessage);
+  return packet;
+}
 
 }  // namespace
 
@@ -24,7 +33,7 @@ Status SendMessage(const UniqueFd& socket, Message message) {
   const Status sent = sys::Send(socket, {&letter, 1});
   if (ErrnoOf(sent) != EPIPE) return sent;
   // The other side has ended, and its last words are still to be read.
-  ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+  ASSIGN_OR_RETURN(const std::string packet, NextPacket(socket));
   return FailureOf(packet);
 }
 
@@ -39,7 +48,7 @@ Status SendFailure(const UniqueFd& socket, const Status& failure) {
 }
 
 Status Expect(const UniqueFd& socket, Message expected) {
-  ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+  ASSIGN_OR_RETURN(const std::string packet, NextPacket(socket));
   if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return OkStatus();
   return FailureOf(packet);
 }
@@ -75,7 +84,7 @@ StatusOr<UniqueFd> ReceiveSource(const UniqueFd& socket) {
 Status ExpectServing(const UniqueFd& socket, Message expected,
                      const std::function<StatusOr<UniqueFd>(size_t)>& open_source) {
   for (;;) {
-    ASSIGN_OR_RETURN(const std::string packet, sys::Receive(socket, kMaxMessage));
+    ASSIGN_OR_RETURN(const std::string packet, NextPacket(socket));
     if (packet.size() == 1 && packet[0] == static_cast<char>(expected)) return OkStatus();
     if (packet.size() < 2 || packet[0] != static_cast<char>(Message::kSource))
       return FailureOf(packet);
