@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
-#include <algorithm>
 #include <limits>
+
+#include "base/text.h"
 
 namespace ocirun {
 namespace {
@@ -43,16 +44,6 @@ StatusOr<Json> ParseJson(std::string_view text, size_t limit) {
     return InvalidArgument("not valid JSON: {}", e.what());
   }
 }
-
-namespace {
-
-bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [&](char x, char y) { return lower(x) == lower(y); });
-}
-
-}  // namespace
 
 StatusOr<JsonView> JsonView::Get(std::string_view key) const {
   std::string path = path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);

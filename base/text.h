@@ -15,6 +15,9 @@ std::vector<std::string_view> SplitWords(std::string_view text, std::string_view
 // `text` without blanks, tabs and newlines around it; it borrows from it.
 std::string_view Trim(std::string_view text);
 
+// Whether they differ in the case of ASCII letters at most.
+bool EqualsIgnoringCase(std::string_view a, std::string_view b);
+
 // The number that `text` begins with, as a file of the kernel's does; none of "max".
 std::optional<uint64_t> LeadingNumber(std::string_view text);
 

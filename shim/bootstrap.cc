@@ -56,7 +56,7 @@ StatusOr<Invitation> ReadInvitation(const Flags& flags) {
   }
   if (!params.socket_dir().empty()) out.socket_dir = params.socket_dir();
   for (const auto& extension : params.extensions()) {
-    if (TypeName(extension.value()) != "containerd.runc.v1.Options") continue;
+    if (!HasOptions(extension.value())) continue;
     ASSIGN_OR_RETURN(out.options, UnpackOptions(extension.value()));
   }
   return out;

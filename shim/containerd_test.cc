@@ -11,12 +11,14 @@
 
 #include "base/file.h"
 #include "base/sys/file.h"
+#include "containerd/runtime_options.pb.h"
 #include "shim/bootstrap.h"
 #include "shim/flags.h"
 #include "shim/options.h"
 #include "shim/rootfs.h"
 #include "shim/sink.h"
 #include "shim/stdio_uri.h"
+#include "shim/toml_options.h"
 
 namespace ocirun::shim {
 namespace {
@@ -92,7 +94,7 @@ TEST_CASE("options are read by their type, and found again by delete") {
   REQUIRE(UnpackOptions(any).ok());
   CHECK(UnpackOptions(any)->binary_name() == "crun");
   CHECK(UnpackOptions({})->root().empty());
-  any.set_type_url("runtimeoptions.v1.Options");
+  any.set_type_url("io.containerd.runsc.v1.options");
   CHECK(UnpackOptions(any).status().code() == StatusCode::kUnimplemented);
 
   CHECK(SaveOptions(dir.path, options).ok());
@@ -104,6 +106,54 @@ TEST_CASE("options are read by their type, and found again by delete") {
   CHECK(RuntimeRoot(*loaded, "ns") == "/run/other/ns");
   CHECK(RuntimeProgram(*loaded) == "crun");
   CHECK(RuntimeRoot(*LoadOptions("/nonexistent"), "ns") == "/run/containerd/ocirun/ns");
+}
+
+TEST_CASE("options as containerd and Docker hand them on for a name that they don't know") {
+  TempDir dir;
+  runtimeoptions::v1::Options wrapped;
+  wire::Any any;
+  any.set_type_url("runtimeoptions.v1.Options");
+  const auto unpack = [&] {
+    any.set_value(wrapped.SerializeAsString());
+    return UnpackOptions(any);
+  };
+  REQUIRE(unpack().ok());
+  CHECK(unpack()->SerializeAsString().empty());
+  // go-toml writes the one kind of quotes or the other; a person writes the rest.
+  wrapped.set_config_body(
+      "BinaryName = '/opt/a\\b'\nRoot = \"/run/x\\u0041\"\nIoUid = 7\r\n\n"
+      "# a comment = none\n  systemdcgroup=true # why\n\"NoPivotRoot\" = false\nTypeUrl = ''");
+  const auto options = unpack();
+  REQUIRE_MESSAGE(options.ok(), options.status().message());
+  CHECK(options->binary_name() == "/opt/a\\b");
+  CHECK(options->root() == "/run/xA");
+  CHECK(options->io_uid() == 7);
+  CHECK(options->systemd_cgroup());
+  CHECK_FALSE(options->no_pivot_root());
+  // A file is read in its place.
+  wrapped.set_config_path(dir.path + "/ocirun.toml");
+  CHECK(unpack().status().error_number() == ENOENT);
+  REQUIRE(WriteFile(wrapped.config_path(), "Root = '/run/y'\n", 0600).ok());
+  CHECK(unpack()->root() == "/run/y");
+  CHECK(unpack()->binary_name().empty());
+  wrapped.set_type_url("io.containerd.runsc.v1.options");
+  CHECK(unpack().status().code() == StatusCode::kUnimplemented);
+}
+
+TEST_CASE("what is no option is named") {
+  const auto error = [](const char* text) {
+    return std::string(ParseTomlOptions(text).status().message());
+  };
+  CHECK(error("\nNoSuch = 1") == "line 2: \"NoSuch\": no such option");
+  CHECK(error("[options]") == "line 1: tables: not supported");
+  CHECK(error("Root") == "line 1: must be KEY = VALUE");
+  CHECK(error("SystemdCgroup = 'yes'").find("SystemdCgroup: must be true or false") !=
+        std::string::npos);
+  CHECK(error("IoUid = -1").find("IoUid: must not be negative") != std::string::npos);
+  for (const char* text : {"Root =", "Root = '/x", "Root = \"/x\\\"", "Root = '/x' y", "IoUid = x",
+                           "Root = \"\"\"\n/x\"\"\""})
+    CHECK_MESSAGE(error(text).find("line 1: Root: ") == (text[0] == 'R' ? 0 : std::string::npos),
+                  text);
 }
 
 TEST_CASE("more layers than the kernel takes are named from their folder") {

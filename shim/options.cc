@@ -3,32 +3,90 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "containerd/runc_old_options.pb.h"
+#include "containerd/runtime_options.pb.h"
 #include "ocirun/linux/self_exe.h"
+#include "shim/toml_options.h"
 
 namespace ocirun::shim {
 namespace {
 
 constexpr char kDefaultRuntimeRoot[] = "/run/containerd/ocirun";
+constexpr char kRuncType[] = "containerd.runc.v1.Options";
+constexpr char kTomlType[] = "runtimeoptions.v1.Options";
+constexpr char kOldType[] = "containerd.linux.runc.CreateOptions";
+constexpr char kCheckpointType[] = "containerd.runc.v1.CheckpointOptions";
+constexpr char kOldCheckpointType[] = "containerd.linux.runc.CheckpointOptions";
 constexpr size_t kMaxFile = 1u << 20;
 
 std::string OptionsFile(const std::string& bundle) { return bundle + "/options.json"; }
 std::string RuntimeFile(const std::string& bundle) { return bundle + "/runtime"; }
 
-}  // namespace
-
-std::string_view TypeName(const wire::Any& any) {
-  const std::string_view url = any.type_url();
+std::string_view BehindLastSlash(std::string_view url) {
   return url.substr(url.rfind('/') + 1);  // npos + 1: all of it
 }
 
+// Without text and file: empty options, as containerd 1.6 sends where its configuration has some.
+StatusOr<RuncOptions> UnpackToml(const std::string& bytes) {
+  runtimeoptions::v1::Options wrapped;
+  if (!wrapped.ParseFromString(bytes)) return InvalidArgument("unreadable options");
+  if (!wrapped.type_url().empty() && BehindLastSlash(wrapped.type_url()) != kRuncType)
+    return Unsupported("options of type {:?}: only {} is supported", wrapped.type_url(), kRuncType);
+  const std::string& path = wrapped.config_path();
+  std::string text = wrapped.config_body();
+  if (!path.empty()) {
+    ASSIGN_OR_RETURN(text, ReadFile(path, kMaxFile));
+  }
+  auto options = ParseTomlOptions(text);
+  if (!options.ok()) return Annotate(options.status(), path.empty() ? "options" : path);
+  return options;
+}
+
+StatusOr<RuncOptions> UnpackOld(const std::string& bytes) {
+  containerd::runc::old::CreateOptions old;
+  if (!old.ParseFromString(bytes)) return InvalidArgument("unreadable options");
+  RuncOptions out;
+  out.set_no_pivot_root(old.no_pivot_root());
+  out.set_no_new_keyring(old.no_new_keyring());
+  out.set_shim_cgroup(old.shim_cgroup());
+  out.set_io_uid(old.io_uid());
+  out.set_io_gid(old.io_gid());
+  out.set_criu_work_path(old.criu_work_path());
+  out.set_criu_image_path(old.criu_image_path());
+  return out;
+}
+
+}  // namespace
+
+std::string_view TypeName(const wire::Any& any) { return BehindLastSlash(any.type_url()); }
+
+bool HasOptions(const wire::Any& any) {
+  const std::string_view name = TypeName(any);
+  return name == kRuncType || name == kTomlType || name == kOldType;
+}
+
 StatusOr<RuncOptions> UnpackOptions(const wire::Any& any) {
+  if (TypeName(any) == kTomlType) return UnpackToml(any.value());
+  if (TypeName(any) == kOldType) return UnpackOld(any.value());
   RuncOptions options;
   // Older clients of ours send the value alone.
-  if (!any.type_url().empty() && TypeName(any) != "containerd.runc.v1.Options") {
-    return Unsupported("options of type {:?}: only containerd.runc.v1.Options is supported",
-                       any.type_url());
+  if (!any.type_url().empty() && TypeName(any) != kRuncType) {
+    return Unsupported("options of type {:?}: only {} and {} are supported", any.type_url(),
+                       kRuncType, kTomlType);
   }
   if (!options.ParseFromString(any.value())) return InvalidArgument("unreadable options");
+  return options;
+}
+
+StatusOr<CheckpointOptions> UnpackCheckpointOptions(const wire::Any& any) {
+  const std::string_view name = TypeName(any);
+  if (!name.empty() && name != kCheckpointType && name != kOldCheckpointType)
+    return Unsupported("checkpoint options of type {:?}", any.type_url());
+  CheckpointOptions options;
+  if (!options.ParseFromString(any.value()))
+    return InvalidArgument("unreadable checkpoint options");
+  // The older message is the same but for the numbers of these.
+  if (name == kOldCheckpointType) options.mutable_work_path()->swap(*options.mutable_image_path());
   return options;
 }
 

@@ -17,13 +17,23 @@
 namespace ocirun::shim {
 
 using RuncOptions = containerd::runc::v1::Options;
+using CheckpointOptions = containerd::runc::v1::CheckpointOptions;
 
 // The name of the message in an Any: what stands behind the last slash of its URL.
 std::string_view TypeName(const wire::Any& any);
 
-// The options in `any`; those of a runtime that has none are empty. InvalidArgument when they are
-// not readable, Unimplemented names a kind of options that is not runc's.
+// Whether `any` holds options that UnpackOptions() knows.
+bool HasOptions(const wire::Any& any);
+
+// The options in `any`, a message or TOML in runtimeoptions.v1.Options, which is what containerd's
+// CRI service and Docker make of their configuration for a runtime whose name they don't know, or
+// containerd.linux.runc.CreateOptions, which clients of containerd 1 send to one. Those of a
+// runtime that has none are empty. InvalidArgument when they are not readable, Unimplemented names
+// a kind of options, or an option, that is not runc's.
 StatusOr<RuncOptions> UnpackOptions(const wire::Any& any);
+
+// As UnpackOptions().
+StatusOr<CheckpointOptions> UnpackCheckpointOptions(const wire::Any& any);
 
 Status SaveOptions(const std::string& bundle, const RuncOptions& options);
 // What SaveOptions() wrote, of which only `root` and `binary_name` are read. Without the files:

@@ -190,8 +190,8 @@ void TaskService::Update(const task::UpdateTaskRequest& request, Reply reply) {
 namespace {
 
 // The runtime's options for a checkpoint; `image` is where it is to be.
-std::vector<std::string> CheckpointArgs(const containerd::runc::v1::CheckpointOptions& options,
-                                        const std::string& image, const std::string& work) {
+std::vector<std::string> CheckpointArgs(const CheckpointOptions& options, const std::string& image,
+                                        const std::string& work) {
   std::vector<std::string> args = {"checkpoint", "--image-path", image, "--work-path", work};
   if (!options.parent_path().empty())
     args.insert(args.end(), {"--parent-path", options.parent_path()});
@@ -220,13 +220,9 @@ void TaskService::Checkpoint(const task::CheckpointTaskRequest& request, Reply r
   const ContainerPtr& container = *found;
   if (container->processes.at("")->state != State::kRunning)
     return reply(FailedPrecondition("cannot checkpoint a container that is not running"), nullptr);
-  containerd::runc::v1::CheckpointOptions options;
-  if (!request.options().type_url().empty() &&
-      TypeName(request.options()) != "containerd.runc.v1.CheckpointOptions")
-    return reply(Unsupported("checkpoint options of type {:?}", request.options().type_url()),
-                 nullptr);
-  if (!options.ParseFromString(request.options().value()))
-    return reply(InvalidArgument("unreadable checkpoint options"), nullptr);
+  const auto unpacked = UnpackCheckpointOptions(request.options());
+  if (!unpacked.ok()) return reply(unpacked.status(), nullptr);
+  const CheckpointOptions& options = *unpacked;
   const auto first = [](std::initializer_list<std::string> values) {
     for (const std::string& value : values)
       if (!value.empty()) return value;

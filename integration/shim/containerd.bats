@@ -50,6 +50,22 @@ teardown() {
   [ "$(tail -1 "$FILE_DIR/out")" = "line 99999" ]
 }
 
+@test "options as containerd and its clients make them for a name that they don't know" {
+  printf '# ours\nRoot = "%s"\nNoNewKeyring = true\n' "$FILE_DIR/other" >"$FILE_DIR/options.toml"
+  run_box -d --runtime-config-path "$FILE_DIR/options.toml" $IMAGE guest sleep 1000
+  [ "$(ls "$FILE_DIR/other/$(cat "$FILE_DIR/namespace")")" = guest ]
+  remove_box guest
+  echo 'NoSuch = 1' >>"$FILE_DIR/options.toml"
+  run run_box --rm --runtime-config-path "$FILE_DIR/options.toml" $IMAGE guest true
+  [[ $output == *'line 4: "NoSuch": no such option'* ]]
+  # The owner of the pipes goes in an older message. The guest's root goes through this folder.
+  chmod 711 "$FILE_DIR"
+  # shellcheck disable=SC2016
+  run run_box --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 $IMAGE guest sh -c 'echo $(cat /proc/self/uid_map) >/dev/stderr'
+  [ "$status" = 0 ]
+  [ "${lines[-1]}" = "0 100000 65536" ]
+}
+
 @test "exec: its output and status; a terminal, and its size" {
   run_box -d $IMAGE guest sleep 1000
   run run_ctr task exec --exec-id e1 guest sh -c 'echo hi; exit 3'

@@ -94,6 +94,14 @@ says_missing() {
   call delete box
 }
 
+@test "options of an older client: what is no text is nothing to complain of, beside the address" {
+  # Any{containerd.runc.v1.Options{io_uid: 100000}}; start's stderr is read as its answer, too.
+  printf '\x0a\x1acontainerd.runc.v1.Options\x12\x04\x20\xa0\x8d\x06' >"$BUNDLE/options"
+  ADDRESS=$(cd "$BUNDLE" && MAX_SHIM_VERSION=2 "$OCISHIM" -namespace test -address "$FILE_DIR" -id box start <options 2>said 3>&- | jq -r .address)
+  [[ $ADDRESS == unix:///* ]]
+  [ ! -s "$BUNDLE/said" ]
+}
+
 @test "a container that was made and can't be taken over is not left" {
   cat >"$BUNDLE/forgetful" <<END
 #!/bin/sh
