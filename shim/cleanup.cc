@@ -58,7 +58,7 @@ uint32_t InitPid(const std::string& bundle) {
 StatusOr<int> Delete(const Flags& flags) {
   const std::string bundle = flags.bundle.empty() ? "." : flags.bundle;
   RETURN_IF_ERROR(DeleteFromRuntime(flags, bundle));
-  RETURN_IF_ERROR(UnmountBelow(bundle + "/rootfs"));
+  RETURN_IF_ERROR(UnmountAll(bundle + "/rootfs"));
   RemoveDeadSocket(bundle);
   containerd::task::v3::DeleteResponse response;
   constexpr uint32_t kKilled = 128 + SIGKILL;

@@ -178,9 +178,11 @@ TEST_CASE("mounts that need more than a system call are refused by name") {
   };
   CHECK(code("fuse3.fuse-overlayfs", "ro") == StatusCode::kUnimplemented);
   CHECK(code("ext4", "loop") == StatusCode::kUnimplemented);
-  CHECK(code("bind", "uidmap=0:1000:1") == StatusCode::kUnimplemented);
-  CHECK(UnmountBelow(dir.path + "/rootfs").ok());
-  CHECK(UnmountBelow(dir.path + "/none").ok());
+  CHECK(code("ext4", "X-containerd.verity=on") == StatusCode::kUnimplemented);
+  for (const char* text : {"uidmap=0:1000:1", "uidmap=0:1000", "gidmap=0:1000:1x", "gidmap=0:-1:1"})
+    CHECK(code("bind", text) == StatusCode::kInvalidArgument);
+  CHECK(UnmountAll(dir.path + "/rootfs").ok());
+  CHECK(UnmountAll(dir.path + "/none").ok());
 }
 
 TEST_CASE("a sink never waits: it keeps what a fifo does not take") {

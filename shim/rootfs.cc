@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <climits>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/file.h"
 #include "base/mountinfo.h"
@@ -15,6 +17,7 @@
 #include "base/sys/file.h"
 #include "base/sys/mount.h"
 #include "base/text.h"
+#include "ocirun/linux/idmap.h"
 #include "ocirun/linux/mount_attributes.h"
 #include "ocirun/linux/mount_options.h"
 
@@ -43,12 +46,39 @@ Status CheckSupported(const Mount& mount) {
       return Unsupported("mount of type {:?}: needs a helper, which is not supported",
                          mount.type());
   for (const std::string& option : mount.options()) {
-    for (const std::string_view word : {"uidmap=", "gidmap=", "X-containerd."})
-      if (std::string_view(option).starts_with(word))
-        return Unsupported("mount option {:?}: not supported", option);
-    if (option == "loop") return Unsupported("mount option \"loop\": not supported");
+    if (option == "loop" || option.starts_with("X-containerd."))
+      return Unsupported("mount option {:?}: not supported", option);
   }
   return OkStatus();
+}
+
+// CONTAINER-ID:HOST-ID:SIZE, several with commas between them.
+StatusOr<std::vector<oci::IdMapping>> ParseMappings(std::string_view text) {
+  std::vector<oci::IdMapping> out;
+  for (const std::string_view word : SplitWords(text, ",")) {
+    std::vector<uint32_t> numbers;
+    bool good = true;
+    for (const std::string_view digits : SplitWords(word, ":")) {
+      const char* end = digits.data() + digits.size();
+      const auto [at, error] = std::from_chars(digits.data(), end, numbers.emplace_back());
+      good = good && error == std::errc() && at == end;
+    }
+    if (!good || numbers.size() != 3)
+      return InvalidArgument("mapping {:?}: must be CONTAINER-ID:HOST-ID:SIZE", word);
+    out.push_back({.container_id = numbers[0], .host_id = numbers[1], .size = numbers[2]});
+  }
+  return out;
+}
+
+// Takes `option` if it is one of the two that map the ids of a mount.
+StatusOr<bool> TakeMapping(std::string_view option, linux_::MountOptions* out) {
+  for (const auto& [word, mappings] :
+       {std::pair{"uidmap=", &out->uid_mappings}, std::pair{"gidmap=", &out->gid_mappings}}) {
+    if (!option.starts_with(word)) continue;
+    ASSIGN_OR_RETURN(*mappings, ParseMappings(option.substr(std::strlen(word))));
+    return true;
+  }
+  return false;
 }
 
 struct Request {
@@ -63,10 +93,21 @@ StatusOr<Request> Translate(const Mount& mount) {
   oci::Mount parsed;
   parsed.type = mount.type();
   parsed.source = mount.source();
-  parsed.options.assign(mount.options().begin(), mount.options().end());
+  linux_::MountOptions mappings;
+  for (const std::string& option : mount.options()) {
+    ASSIGN_OR_RETURN(const bool taken, TakeMapping(option, &mappings));
+    if (!taken) parsed.options.push_back(option);
+  }
+  if (mappings.uid_mappings.empty() != mappings.gid_mappings.empty())
+    return InvalidArgument("uidmap= and gidmap= go together");
   ASSIGN_OR_RETURN(out.options, linux_::ParseMountOptions(parsed));
   if (out.options.id_map != linux_::IdMapScope::kNone || out.options.copy_up)
-    return Unsupported("a mapped or copied root file system: not supported");
+    return Unsupported("mount option \"idmap\" or \"tmpcopyup\": not supported");
+  if (!mappings.uid_mappings.empty()) {
+    out.options.id_map = linux_::IdMapScope::kTree;
+    out.options.uid_mappings = std::move(mappings.uid_mappings);
+    out.options.gid_mappings = std::move(mappings.gid_mappings);
+  }
   if (out.options.bind) {
     out.flags = MS_BIND;
     if (out.options.recursive_bind) out.flags |= MS_REC;
@@ -89,6 +130,15 @@ StatusOr<Request> Translate(const Mount& mount) {
   return out;
 }
 
+std::string PlaceOfLayers(const std::string& rootfs) { return rootfs + ".layers"; }
+
+Status RemovePlaceOfLayers(const std::string& place) {
+  RETURN_IF_ERROR(UnmountBelow(place));
+  // Nothing below: it is the layers themselves if they are still there.
+  if (::rmdir(place.c_str()) < 0 && errno != ENOENT) return SysError(errno, "rmdir", place);
+  return OkStatus();
+}
+
 // The place of a mount, opened inside what is mounted already.
 StatusOr<UniqueFd> OpenTarget(const std::string& rootfs, const std::string& below) {
   ASSIGN_OR_RETURN(UniqueFd root, sys::Open(rootfs, O_PATH | O_DIRECTORY | O_NOFOLLOW));
@@ -96,27 +146,68 @@ StatusOr<UniqueFd> OpenTarget(const std::string& rootfs, const std::string& belo
   return OpenInRoot(root, below, O_PATH);
 }
 
-// As mount(2), with more layers than a page of options has room for: from the folder that they have
-// in common, to which this process, having one thread, goes for a moment.
-Status MountFrom(const Request& request, const std::string& target) {
-  if (request.data.size() <= kMaxOptions)
-    return sys::Mount(request.source, target, request.type, request.flags, request.data);
-  std::string data = request.data, folder;
-  if (!ShortenLayers(&data, &folder) || data.size() > kMaxOptions)
-    return InvalidArgument("mount {} on {}: {} bytes of options are more than the kernel takes",
-                           request.type, target, request.data.size());
+// As mount(2), with the layers named from the folder that they have in common, to which this
+// process, having one thread, goes for a moment.
+Status MountFrom(const UniqueFd& folder, const Request& request, const std::string& target,
+                 const std::string& data) {
   ASSIGN_OR_RETURN(const UniqueFd here, sys::Open(".", O_PATH | O_DIRECTORY));
-  if (::chdir(folder.c_str()) < 0) return SysError(errno, "chdir", folder);
+  if (::fchdir(folder.get()) < 0) return SysError(errno, "fchdir");
   const Status mounted = sys::Mount(request.source, target, request.type, request.flags, data);
   if (::fchdir(here.get()) < 0) return SysError(errno, "fchdir");
   return mounted;
+}
+
+// A copy of the tree at `folder` whose files are owned as the request's mappings say.
+StatusOr<UniqueFd> MappedCopy(const std::string& folder, const Request& request) {
+  ASSIGN_OR_RETURN(UniqueFd tree, sys::CloneTreeAt(folder, true));
+  RETURN_IF_ERROR(sys::MountSetAttr(tree, true, 0, 0, MS_PRIVATE));
+  RETURN_IF_ERROR(linux_::MapMount(tree, request.options, {}, {}));
+  return tree;
+}
+
+// overlayfs keeps what its layers are mounted as, and takes them from mounts that are attached
+// somewhere only: for the time of the call.
+Status MountMapped(const std::string& folder, const Request& request, const std::string& target,
+                   const std::string& data, const std::string& place) {
+  ASSIGN_OR_RETURN(const UniqueFd tree, MappedCopy(folder, request));
+  RETURN_IF_ERROR(sys::MountSetAttr(tree, true, MOUNT_ATTR_RDONLY, 0));
+  RETURN_IF_ERROR(MakeDirs(place, 0700));
+  const Undo remove([&] { IgnoreError(RemovePlaceOfLayers(place), "it is the bundle's"); });
+  {
+    ASSIGN_OR_RETURN(const UniqueFd on, sys::Open(place, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    RETURN_IF_ERROR(sys::MoveMount(tree, on));
+  }
+  return MountFrom(tree, request, target, data);
+}
+
+// With more layers than a page of options has room for, or mapped ones, from their folder.
+Status MountWithLayers(const Request& request, const std::string& target,
+                       const std::string& place) {
+  const bool mapped = request.options.id_map != linux_::IdMapScope::kNone;
+  if (request.data.size() <= kMaxOptions && !(mapped && request.type == "overlay"))
+    return sys::Mount(request.source, target, request.type, request.flags, request.data);
+  std::string data = request.data, folder;
+  const bool shortened = ShortenLayers(&data, &folder);
+  if (!shortened && mapped) return InvalidArgument("mapped layers need a folder in common");
+  if (!shortened || data.size() > kMaxOptions)
+    return InvalidArgument("mount {} on {}: {} bytes of options are more than the kernel takes",
+                           request.type, target, request.data.size());
+  if (mapped) return MountMapped(folder, request, target, data, place);
+  ASSIGN_OR_RETURN(const UniqueFd from, sys::Open(folder, O_PATH | O_DIRECTORY));
+  return MountFrom(from, request, target, data);
 }
 
 Status MountOne(const Mount& mount, const std::string& rootfs) {
   ASSIGN_OR_RETURN(const Request request, Translate(mount));
   {
     ASSIGN_OR_RETURN(const UniqueFd target, OpenTarget(rootfs, mount.target()));
-    RETURN_IF_ERROR(MountFrom(request, ProcFdPath(target)));
+    RETURN_IF_ERROR(MountWithLayers(request, ProcFdPath(target), PlaceOfLayers(rootfs)));
+  }
+  // What has no layers is mapped as it stands.
+  if (request.options.id_map != linux_::IdMapScope::kNone && request.type != "overlay") {
+    ASSIGN_OR_RETURN(const UniqueFd plain, OpenTarget(rootfs, mount.target()));
+    ASSIGN_OR_RETURN(const UniqueFd tree, MappedCopy(ProcFdPath(plain), request));
+    RETURN_IF_ERROR(sys::MoveMount(tree, plain));
   }
   // Opened again: now it is what was mounted.
   ASSIGN_OR_RETURN(const UniqueFd mounted, OpenTarget(rootfs, mount.target()));
@@ -146,7 +237,7 @@ Status MountAll(const google::protobuf::RepeatedPtrField<Mount>& mounts,
     return InvalidArgument("{} mounts for a root file system: at most {}", mounts.size(),
                            kMaxMounts);
   RETURN_IF_ERROR(MakeDirs(rootfs, 0711));
-  Undo undo([&] { IgnoreError(UnmountBelow(rootfs), "the first error is the one to tell"); });
+  Undo undo([&] { IgnoreError(UnmountAll(rootfs), "the first error is the one to tell"); });
   for (const Mount& mount : mounts) {
     const Status mounted = MountOne(mount, rootfs);
     if (!mounted.ok())
@@ -155,6 +246,11 @@ Status MountAll(const google::protobuf::RepeatedPtrField<Mount>& mounts,
   }
   undo.Release();
   return OkStatus();
+}
+
+Status UnmountAll(const std::string& rootfs) {
+  RETURN_IF_ERROR(UnmountBelow(rootfs));
+  return RemovePlaceOfLayers(PlaceOfLayers(rootfs));
 }
 
 Status UnmountBelow(const std::string& rootfs) {

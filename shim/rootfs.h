@@ -14,9 +14,14 @@
 namespace ocirun::shim {
 
 // Makes them in their order, each on `rootfs` or a folder in it. When one fails none is left.
-// Unimplemented names what needs a helper: fuse filesystems, loop devices, mapped mounts.
+// The ids of files may be mapped (uidmap=, gidmap=): those of an overlay's layers, or all of
+// another mount's. Unimplemented names what needs a helper: fuse filesystems, loop devices.
 Status MountAll(const google::protobuf::RepeatedPtrField<containerd::types::Mount>& mounts,
                 const std::string& rootfs);
+
+// Removes what MountAll() made, and what a shim left that was killed in the middle of it. Fine when
+// there is none.
+Status UnmountAll(const std::string& rootfs);
 
 // Removes every mount on `rootfs` and below it. Fine when there is none.
 Status UnmountBelow(const std::string& rootfs);

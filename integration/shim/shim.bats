@@ -102,6 +102,35 @@ says_missing() {
   [ ! -s "$BUNDLE/said" ]
 }
 
+@test "layers whose owners are mapped: seen as the container's, and the upper folder's are its own" {
+  edit_config "$BUNDLE" '.root.path = "rootfs" | .linux.namespaces += [{type: "user"}] |
+    .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings |
+    .process.args = ["sh", "-c", "stat -c %u:%g /bin/busybox; touch /new; stat -c %u:%g /new"]'
+  mkdir -p "$FILE_DIR/mapped"/{1,2}/fs "$FILE_DIR/mapped"/{upper,work}
+  cp -a "$FILE_DIR/template/rootfs/." "$FILE_DIR/mapped/1/fs"
+  chown -R 0:0 "$FILE_DIR/mapped/1/fs"
+  chown 100000:100000 "$FILE_DIR/mapped/upper" "$FILE_DIR/mapped/work"
+  chmod 711 "$FILE_DIR" "$BUNDLE"
+  ADDRESS=$(cd "$BUNDLE" && MAX_SHIM_VERSION=2 "$OCISHIM" -namespace test -address "$FILE_DIR" -id box start </dev/null 3>&- | jq -r .address)
+  create_mapped() {
+    call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "json-file://$BUNDLE/log" "" "" overlay overlay \
+      "lowerdir=$FILE_DIR/mapped/2/fs:$FILE_DIR/mapped/1/fs" "upperdir=$FILE_DIR/mapped/upper" "workdir=$FILE_DIR/mapped/work" "$@"
+  }
+  run create_mapped uidmap=0:100000:65536
+  [[ $output == *"uidmap= and gidmap= go together"* ]]
+  run create_mapped uidmap=0:100000:65536 gidmap=0:100000:65536
+  [[ $output != *"MOUNT_ATTR_IDMAP: invalid argument"* ]] || skip "the filesystem of $FILE_DIR can't be mapped"
+  [ "$status" = 0 ]
+  call start box
+  [ "$(call wait box)" = 0 ]
+  [ "$(jq -r .log "$BUNDLE/log" | tr -d '\n')" = 0:00:0 ]
+  [ "$(stat -c %u:%g "$FILE_DIR/mapped/upper/new")" = 100000:100000 ]
+  [ "$(stat -c %u:%g "$FILE_DIR/mapped/1/fs/bin/busybox")" = 0:0 ]
+  call delete box
+  [ "$(grep -c -F "$FILE_DIR" /proc/self/mounts)" = 0 ]
+  [ ! -e "$BUNDLE/rootfs.layers" ]
+}
+
 @test "a container that was made and can't be taken over is not left" {
   cat >"$BUNDLE/forgetful" <<END
 #!/bin/sh

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// usage: shimctl [-timeout MS] ADDRESS create ID BUNDLE RUNTIME ROOT STDOUT [STDIN [tty]]
+// usage: shimctl [-timeout MS] ADDRESS create ID BUNDLE RUNTIME ROOT STDOUT [STDIN [tty [MOUNT]]]
+//                                                   MOUNT: words, the type, the source, options
 //        shimctl ADDRESS start|wait|delete ID [EXEC]       wait prints the exit status
 //        shimctl ADDRESS state ID [EXEC]                   prints status and pid
 //        shimctl ADDRESS kill ID SIGNAL [EXEC]
@@ -87,6 +88,12 @@ Status Create(Client* client, const Args& args) {
   request.set_stdout(Arg(args, 6));
   request.set_stdin(Arg(args, 7));
   request.set_terminal(Arg(args, 8) == "tty");
+  if (args.size() > 9) {
+    auto* mount = request.add_rootfs();
+    mount->set_type(Arg(args, 9));
+    mount->set_source(Arg(args, 10));
+    for (size_t i = 11; i < args.size(); ++i) mount->add_options(args[i]);
+  }
   task::CreateTaskResponse response;
   RETURN_IF_ERROR(client->Call("containerd.task.v3.Task", "Create", request, &response));
   return Print(std::to_string(response.pid()));
