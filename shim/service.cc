@@ -444,6 +444,9 @@ void TaskService::Started(const ContainerPtr& container, const ProcessPtr& proce
 void TaskService::Exec(const task::ExecProcessRequest& request, Reply reply) {
   const auto container = FindContainer(request.id());
   if (!container.ok()) return reply(container.status(), nullptr);
+  // At once, as with runc's: a client waits for the end of what was added, and this can't begin.
+  if ((*container)->processes.at("")->exited)
+    return reply(FailedPrecondition("cannot exec in a stopped container"), nullptr);
   if (!IsPlainId(request.exec_id())) return reply(InvalidArgument("invalid exec id"), nullptr);
   if ((*container)->processes.count(request.exec_id()) != 0)
     return reply(Error(StatusCode::kAlreadyExists, "exec {} exists", request.exec_id()), nullptr);
@@ -471,7 +474,7 @@ void TaskService::Exec(const task::ExecProcessRequest& request, Reply reply) {
 
 void TaskService::StartExec(const ContainerPtr& container, const ProcessPtr& process, Reply reply) {
   if (container->processes.at("")->exited)
-    return reply(FailedPrecondition("container is not running"), nullptr);
+    return ExecFailed(container, process, FailedPrecondition("container is not running"), reply);
   process->state = State::kStarting;
   process->streams->WhenReady([this, container, process, reply](const Status& ready) {
     if (!ready.ok()) return ExecFailed(container, process, ready, reply);

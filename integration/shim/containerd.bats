@@ -50,6 +50,14 @@ teardown() {
   [ "$(tail -1 "$FILE_DIR/out")" = "line 99999" ]
 }
 
+@test "a stopped container takes no exec" {
+  run_box -d $IMAGE guest true
+  eventually has_status guest STOPPED
+  run run_ctr task exec --exec-id e1 guest true
+  [ "$status" = 1 ]
+  [[ $output == *"cannot exec in a stopped container"* ]]
+}
+
 @test "options as containerd and its clients make them for a name that they don't know" {
   printf '# ours\nRoot = "%s"\nNoNewKeyring = true\n' "$FILE_DIR/other" >"$FILE_DIR/options.toml"
   run_box -d --runtime-config-path "$FILE_DIR/options.toml" $IMAGE guest sleep 1000

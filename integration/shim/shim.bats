@@ -61,6 +61,9 @@ says_missing() {
   [ "$(jq -r 'select(.stream == "stderr").log' "$BUNDLE/log")" = err ]
   [ "$(jq -c '[.id, .exit_status, .oom_killed]' "$BUNDLE/exit.json")" = '["box",7,false]' ]
   [[ $(call state box) == "STOPPED "* ]]
+  # Not even added: whoever adds a process waits for its end.
+  run call exec box late "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+  [[ $output == "9 cannot exec in a stopped container" ]]
   call delete box
   [ ! -e "$BUNDLE/attach.sock" ]
   run call state box
