@@ -310,6 +310,7 @@ void TaskService::CreateFailed(const ContainerPtr& container, Status status, con
 Status TaskService::InitIsThere(const ContainerPtr& container) {
   const ProcessPtr& init = container->processes.at("");
   ASSIGN_OR_RETURN(init->pid, ReadPid(container->bundle + "/init.pid"));
+  RETURN_IF_ERROR(init->streams->Begin());
   container->cgroups = WithSpareFds([&] { return CgroupsOf(init->pid); });
   if (publisher_->enabled()) WatchOom(container);
   return OkStatus();
@@ -492,21 +493,27 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
   if (process->terminal) args.insert(args.end(), {"--console-socket", process->console_socket});
   args.push_back(container->id);
   container->runtime->RunInTime(reply, std::move(args), std::move(process->child_ends),
-                                [this, container, process, prefix, reply](const Status& status) {
-                                  const auto pid = ReadPid(prefix + ".pid");
-                                  for (const char* suffix : {"-process.json", ".pid"})
-                                    IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
-                                  const bool begun = status.ok() && pid.ok() && !container->deleted;
-                                  // It had made the process when it was ended for being late, or
-                                  // when its container went.
-                                  if (!begun && pid.ok()) EndStray(*pid);
-                                  if (!begun)
-                                    return ExecFailed(container, process,
-                                                      status.ok() ? pid.status() : status, reply);
-                                  process->pid = *pid;
-                                  WatchProcess(container, process);
-                                  Started(container, process, reply);
+                                [this, container, process, reply](const Status& ran) {
+                                  RanExec(container, process, ran, reply);
                                 });
+}
+
+void TaskService::RanExec(const ContainerPtr& container, const ProcessPtr& process,
+                          const Status& ran, const Reply& reply) {
+  const std::string prefix = fmt::format("{}/{}", container->bundle, process->id);
+  const auto pid = ReadPid(prefix + ".pid");
+  for (const char* suffix : {"-process.json", ".pid"})
+    IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
+  Status begun = ran.ok() ? pid.status() : ran;
+  if (begun.ok() && !container->deleted) begun = process->streams->Begin();
+  if (!begun.ok() || container->deleted) {
+    // It had made the process when it was ended for being late, or when its container went.
+    if (pid.ok()) EndStray(*pid);
+    return ExecFailed(container, process, begun, reply);
+  }
+  process->pid = *pid;
+  WatchProcess(container, process);
+  Started(container, process, reply);
 }
 
 // A child of ours that nobody is to know of.
@@ -526,7 +533,7 @@ void TaskService::ExecFailed(const ContainerPtr& container, const ProcessPtr& pr
   process->child_ends = {};
   process->state = State::kStopped;
   process->exited = true;
-  process->streams->ProcessEnded();
+  process->streams->GiveUp();
   const auto response = ExitOf<task::WaitResponse>(*process);
   for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
   if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);

@@ -137,6 +137,8 @@ class TaskService {
   void StartInit(const ContainerPtr& container, const Reply& reply);
   void StartExec(const ContainerPtr& container, const ProcessPtr& process, Reply reply);
   void RunExec(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
+  void RanExec(const ContainerPtr& container, const ProcessPtr& process, const Status& ran,
+               const Reply& reply);
   void Started(const ContainerPtr& container, const ProcessPtr& process, const Reply& reply);
   void EndStray(pid_t pid);
   void ExecFailed(const ContainerPtr& container, const ProcessPtr& process, Status status,

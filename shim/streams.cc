@@ -158,7 +158,20 @@ Status Streams::OpenOutputPipe(int stream, UniqueFd* child_end) {
   ASSIGN_OR_RETURN(PipePair pipe, NewPipe());
   source.fd = std::move(pipe.read);
   *child_end = std::move(pipe.write);
-  return WatchSource(&source);
+  return OkStatus();
+}
+
+Status Streams::Begin() {
+  if (options_.terminal) return OkStatus();  // from when it has arrived
+  for (Source& source : sources_)
+    if (source.fd) RETURN_IF_ERROR(WatchSource(&source));
+  return OkStatus();
+}
+
+void Streams::GiveUp() {
+  for (Source& source : sources_)
+    if (source.fd) CloseSource(&source);
+  ProcessEnded();
 }
 
 // A fifo that we hold open for writing, too, so that it does not end before CloseInput().

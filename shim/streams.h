@@ -51,6 +51,11 @@ class Streams {
   Streams(const Streams&) = delete;
   Streams& operator=(const Streams&) = delete;
 
+  // The process is there: its output is read from now on. What the runtime says before, on the same
+  // pipes, is no output of the container's.
+  Status Begin();
+  // There will be no process: nothing is read, and the streams end.
+  void GiveUp();
   // The process may start: a logger, if there is one, is ready.
   void WhenReady(std::function<void(const Status&)> ready);
   // Whoever waits for the process learns of its end at once, whatever becomes of its output: so it

@@ -50,7 +50,10 @@ teardown() {
   [ "$(tail -1 "$FILE_DIR/out")" = "line 99999" ]
 }
 
-@test "a stopped container takes no exec" {
+@test "a command that is not there is told once; a stopped container takes no exec" {
+  run run_box --rm $IMAGE guest nosuch
+  [ "$status" -ne 0 ]
+  [ "$(grep -c nosuch <<<"$output")" = 1 ]
   run_box -d $IMAGE guest true
   eventually has_status guest STOPPED
   run run_ctr task exec --exec-id e1 guest true

@@ -97,6 +97,24 @@ says_missing() {
   call delete box
 }
 
+@test "what the runtime says of a create or an exec that fails is not in the container's output" {
+  start_shim 'sleep 1000'
+  call start box
+  run call exec box bad "json-file://$BUNDLE/bad.log" '{"cwd":"/","args":["nosuch"],"env":["PATH=/bin"]}'
+  run call start box bad
+  [[ $output == *'OCI runtime exec failed: '* ]]
+  [ "$(call wait box bad)" = 0 ]
+  call delete box bad
+  [ ! -s "$BUNDLE/bad.log" ]
+  call kill box 9
+  call wait box
+  call delete box
+  edit_config "$BUNDLE" '.process.args = ["nosuch"]'
+  run call create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "json-file://$BUNDLE/new.log"
+  [[ $output == *'OCI runtime create failed: '* ]]
+  [ ! -s "$BUNDLE/new.log" ]
+}
+
 @test "options of an older client: what is no text is nothing to complain of, beside the address" {
   # Any{containerd.runc.v1.Options{io_uid: 100000}}; start's stderr is read as its answer, too.
   printf '\x0a\x1acontainerd.runc.v1.Options\x12\x04\x20\xa0\x8d\x06' >"$BUNDLE/options"
