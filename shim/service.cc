@@ -32,16 +32,15 @@ constexpr std::chrono::seconds kExecsTime{10}, kDrainTime{10};
 // How long an exec waits for its Start when it waits for its Delete no longer than is said.
 constexpr std::chrono::seconds kStartTime{60};
 
-// Whether config.json gives the container a pid namespace of its own: then the kernel ends every
-// process with init. Unreadable: no, so that we end them.
-bool HasOwnPidNamespace(const std::string& bundle) {
-  const auto text = ReadFile(bundle + "/config.json");
-  if (!text.ok()) return false;
-  const auto json = ParseJson(*text);
-  if (!json.ok()) return false;
-  const auto linux_part = JsonView(*json).Get("linux");
-  if (!linux_part.ok()) return false;
-  const auto namespaces = linux_part->Get("namespaces");
+// What config.json tells of the container beside what the runtime needs of it.
+struct Facts {
+  // Then the kernel ends every process with init. Unreadable: no, so that we end them.
+  bool own_pid_namespace = false;
+  uint32_t root_uid = 0, root_gid = 0;  // the container's root, on the host
+};
+
+bool HasOwnPidNamespace(const JsonView& linux_part) {
+  const auto namespaces = linux_part.Get("namespaces");
   if (!namespaces.ok()) return false;
   const auto elements = namespaces->Elements();
   if (!elements.ok()) return false;
@@ -50,6 +49,31 @@ bool HasOwnPidNamespace(const std::string& bundle) {
     const auto path = StringOr(ns, "path", "");
     return type.ok() && path.ok() && *type == "pid" && path->empty();
   });
+}
+
+uint32_t HostIdOfRoot(const JsonView& linux_part, const char* mappings) {
+  const auto list = linux_part.Get(mappings);
+  if (!list.ok()) return 0;
+  const auto elements = list->Elements();
+  if (!elements.ok()) return 0;
+  for (const JsonView& mapping : *elements) {
+    const auto inside = OptionalUInt32(mapping, "containerID");
+    const auto outside = OptionalUInt32(mapping, "hostID");
+    if (inside.ok() && outside.ok() && inside->value_or(0) == 0) return outside->value_or(0);
+  }
+  return 0;
+}
+
+Facts ReadFacts(const std::string& bundle) {
+  const auto text = ReadFile(bundle + "/config.json");
+  if (!text.ok()) return {};
+  const auto json = ParseJson(*text);
+  if (!json.ok()) return {};
+  const auto linux_part = JsonView(*json).Get("linux");
+  if (!linux_part.ok()) return {};
+  return {.own_pid_namespace = HasOwnPidNamespace(*linux_part),
+          .root_uid = HostIdOfRoot(*linux_part, "uidMappings"),
+          .root_gid = HostIdOfRoot(*linux_part, "gidMappings")};
 }
 
 bool IsPlainId(const std::string& id) {
@@ -195,8 +219,8 @@ Status TaskService::OpenStreams(const ContainerPtr& container, const ProcessPtr&
   if (process->terminal)
     process->console_socket = fmt::format("{}/{}", ParentOf(options_.socket), RandomHex(8));
   options.console_socket = process->console_socket;
-  options.io_uid = container->options.io_uid();
-  options.io_gid = container->options.io_gid();
+  options.io_uid = container->io_uid;
+  options.io_gid = container->io_gid;
   options.logger_environment = {"CONTAINER_ID=" + container->id,
                                 "CONTAINER_NAMESPACE=" + options_.name_space};
   const auto ended = [this, container = std::weak_ptr(container),
@@ -226,7 +250,11 @@ StatusOr<TaskService::ContainerPtr> TaskService::NewContainer(
   container->bundle = request.bundle();
   container->checkpoint = request.checkpoint();
   container->parent_checkpoint = request.parent_checkpoint();
-  container->own_pid_namespace = HasOwnPidNamespace(container->bundle);
+  const Facts facts = ReadFacts(container->bundle);
+  container->own_pid_namespace = facts.own_pid_namespace;
+  // Not every client says who is to be able to open his streams by their names.
+  container->io_uid = options.io_uid() != 0 ? options.io_uid() : facts.root_uid;
+  container->io_gid = options.io_gid() != 0 ? options.io_gid() : facts.root_gid;
   container->has_mounts = request.rootfs_size() != 0;
   container->runtime = std::make_unique<Runtime>(
       loop_, ChooseRuntime(options), RuntimeRoot(options, options_.name_space),

@@ -77,6 +77,7 @@ class TaskService {
     std::unique_ptr<Runtime> runtime;
     std::map<std::string, std::shared_ptr<Process>> processes;  // "" is init
     std::string checkpoint, parent_checkpoint;  // to be restored by Start; empty: none
+    uint32_t io_uid = 0, io_gid = 0;            // who owns the pipes of its processes
     bool own_pid_namespace = true, paused = false, pausing = false, has_mounts = false;
     bool deleted = false, tell_exit_anyway = false;
     CgroupView cgroups;
