@@ -323,7 +323,7 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
 
 @test "a terminal: its size follows, its output is raw" {
   TTY=true STDIN=attach: start_shim 'until [ "$(stty size)" = "40 100" ]; do sleep 0.1; done; tty; stty size'
-  call resize box 100 40
+  call resize box 90 30
   call start box
   call resize box 100 40
   [ "$(call wait box)" = 0 ]
