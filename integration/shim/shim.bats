@@ -866,8 +866,9 @@ give_fds() {
   [[ $output == *"Read-only file system"* ]]
   [ "$(cat "/proc/$(cat "$BUNDLE/shim.pid")/comm")" = ocishim ]
   call start box
-  # Nor does a process of the container become it (CVE-2022-0847's class).
-  call exec box self "" '{"cwd":"/","args":["/proc/self/exe","-v"],"env":["PATH=/bin"]}'
+  # Nor does a process of the container become it (CVE-2022-0847's class). Of one that may have any
+  # capability that would be a copy in memory.
+  call exec box self "" '{"cwd":"/","args":["/proc/self/exe","-v"],"env":["PATH=/bin"],"capabilities":{"bounding":["CAP_KILL"]}}'
   run call start box self
   [[ $output == *"permission denied"* ]]
   call kill box 9
