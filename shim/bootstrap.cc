@@ -62,13 +62,13 @@ StatusOr<Invitation> ReadInvitation(const Flags& flags) {
   return out;
 }
 
-// The group that config.json asks for, or the container alone. Without the file it is a sandbox
-// that is wanted, whose service is not here: what began would have nobody who ends it.
-StatusOr<std::string> GroupFromBundle(const std::string& id) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile("config.json"));
-  ASSIGN_OR_RETURN(const Json config, ParseJson(text));
-  std::string group = GroupOf(config);
-  return group.empty() ? id : std::move(group);
+// The group that config.json asks for, or the container alone.
+std::string GroupFromBundle(const std::string& id) {
+  const auto text = ReadFile("config.json");
+  if (!text.ok()) return id;
+  const auto config = ParseJson(*text);
+  const std::string group = config.ok() ? GroupOf(*config) : "";
+  return group.empty() ? id : group;
 }
 
 // Listens, unless somebody does already: then the socket is empty. A socket that nobody answers at
@@ -210,10 +210,10 @@ std::string SocketName(const std::string& address, const std::string& name_space
 
 StatusOr<int> Start(const Flags& flags) {
   ASSIGN_OR_RETURN(const Invitation invitation, ReadInvitation(flags));
-  ASSIGN_OR_RETURN(const std::string group, GroupFromBundle(flags.id));
   RETURN_IF_ERROR(MakeDirs(invitation.socket_dir, 0700));
-  const std::string path = fmt::format("{}/{}", invitation.socket_dir,
-                                       SocketName(flags.address, flags.name_space, group));
+  const std::string path =
+      fmt::format("{}/{}", invitation.socket_dir,
+                  SocketName(flags.address, flags.name_space, GroupFromBundle(flags.id)));
   ASSIGN_OR_RETURN(const UniqueFd listener, ListenUnlessServed(path));
   const std::string address = std::string(kUnixScheme) + path;
   // A caller that has gone does not hear the address, and nobody would know of the server: the
