@@ -1,10 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# ocishim and ocirun below a stock Docker, which knows its shim by the name of runc's alone: what a
-# user of `docker` sees. SHIM and RUNTIME_PROGRAM name others, Docker's own: so these tests are tested.
+# ocishim and ocirun below a stock Docker: what a user of `docker` sees. Docker before 23 knows its
+# shim by the name of runc's alone, and runtimes by the path of a program. SHIM and RUNTIME_PROGRAM
+# name others, Docker's own: so these tests are tested.
 load ../lib/containerd
 
 : "${SHIM:=$OCISHIM}" "${RUNTIME_PROGRAM:=$OCIRUN}"
+NAME=io.containerd.ocirun.v2
 
 setup_file() {
   command -v dockerd >/dev/null || skip "docker.io is not installed"
@@ -39,7 +41,7 @@ start_dockerd() {
     --data-root "$FILE_DIR/docker" --exec-root "$FILE_DIR/exec" --live-restore \
     --containerd "$FILE_DIR/containerd.sock" --containerd-namespace "${FILE_DIR##*/}" --containerd-plugins-namespace "${FILE_DIR##*/}-plugins" \
     --bridge none --iptables=false --ip-forward=false --ip-masq=false --userland-proxy=false \
-    --add-runtime "ours=$RUNTIME_PROGRAM" --default-runtime ours \
+    --add-runtime "$NAME=$RUNTIME_PROGRAM" --default-runtime $NAME \
     --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${FILE_DIR##*/}" >>"$FILE_DIR/dockerd.log" 2>&1 3>&- &
   disown
   eventually docker version >/dev/null 2>&1 || { cat "$FILE_DIR/dockerd.log" >&2; return 1; }
@@ -77,7 +79,7 @@ in_cgroup() {
 # Beside what containerd has: no state of the runtime, no cgroup, no mount of a container.
 nothing_of_docker_left() {
   nothing_left
-  [ -z "$(ls "$FILE_DIR/exec/runtime-ours/${FILE_DIR##*/}")" ] || return 1
+  [ -z "$(ls "$FILE_DIR/exec/runtime-$NAME/${FILE_DIR##*/}")" ] || return 1
   [ -z "$(find /sys/fs/cgroup -mindepth 2 -maxdepth 3 -path "*/${FILE_DIR##*/}/*" -type d)" ] || return 1
   ! grep -F "$FILE_DIR/docker/overlay2/" /proc/self/mounts || return 1
 }
@@ -92,6 +94,14 @@ nothing_of_docker_left() {
   [ "$(docker run --rm -i busybox wc -l <"$FILE_DIR/in")" = 2 ]
   [ -z "$(docker ps -aq)" ]
   nothing_of_docker_left
+}
+
+@test "the runtime by its name, which is run by this shim" {
+  run_box --runtime $NAME busybox sleep 1000
+  is '{{.HostConfig.Runtime}}' $NAME
+  cmp "/proc/$(shim_of "$(box_pid)")/exe" "$SHIM"
+  run docker run --rm --runtime io.containerd.nosuch.v2 busybox true
+  [ "$status" = 125 ]
 }
 
 @test "a hundred thousand lines arrive, and are in the log" {
