@@ -118,20 +118,22 @@ StatusOr<std::vector<LogPart>> OpenLog(const std::string& path, uint64_t known) 
   }
 }
 
-LineReader::LineReader(LogPart part, uint64_t offset) : inode_(part.inode) {
+LineReader::LineReader(LogPart part, uint64_t offset, uint64_t end) : inode_(part.inode) {
   struct Reading {
     UniqueFd file;
-    off_t at;
+    uint64_t at, end;
     std::string buffer = std::string(kBlock, '\0');
   };
-  const auto reading = std::make_shared<Reading>(std::move(part.file), offset);
+  const auto reading = std::make_shared<Reading>(std::move(part.file), offset, end);
   source_ = [reading]() -> StatusOr<std::string_view> {
+    const uint64_t left = reading->end - std::min(reading->at, reading->end);
     const ssize_t n = sys::RetryEintr([&] {
-      return ::pread(reading->file.get(), reading->buffer.data(), reading->buffer.size(),
-                     reading->at);
+      return ::pread(reading->file.get(), reading->buffer.data(),
+                     std::min<uint64_t>(reading->buffer.size(), left),
+                     static_cast<off_t>(reading->at));
     });
     if (n < 0) return SysError(errno, "read", "log");
-    reading->at += n;
+    reading->at += static_cast<uint64_t>(n);
     return std::string_view(reading->buffer).substr(0, static_cast<size_t>(n));
   };
   if (part.packed) source_ = snapshot::Decompress(std::move(source_));

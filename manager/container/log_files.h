@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +34,8 @@ StatusOr<std::vector<LogPart>> OpenLog(const std::string& path, uint64_t known =
 // Gives whole lines of a part from where it starts, as far as it is written.
 class LineReader {
  public:
-  // `offset`: where a line starts; of a packed part, 0.
-  LineReader(LogPart part, uint64_t offset);
+  // `offset`: where a line starts; of a packed part, 0. What is written behind `end` is not read.
+  LineReader(LogPart part, uint64_t offset, uint64_t end = std::numeric_limits<uint64_t>::max());
 
   // Calls `line` until it says false (then so does this), or all that is there was given. Lines
   // that are longer than anything the shim writes are left out.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <limits>
 #include <thread>
 
 #include "base/json.h"
@@ -129,12 +130,17 @@ class Reading {
       ASSIGN_OR_RETURN(start, FindTail(parts, query_, start));
     }
     skip_ = start.skip;
+    // Who does not follow is given what is there now, however fast more is written.
+    if (!query_.follow && !parts.back().packed) {
+      ASSIGN_OR_RETURN(const struct stat st, sys::Stat(parts.back().file));
+      end_ = static_cast<uint64_t>(st.st_size);
+    }
     parts.erase(parts.begin(), parts.begin() + static_cast<ptrdiff_t>(start.part));
     Queue(std::move(parts), start.offset);
     return true;
   }
 
-  // All that is written by now. False: `entry` said stop.
+  // All that is written by now, or was at Begin(). False: `entry` said stop.
   StatusOr<bool> ReadOn(const std::function<bool(const LogEntry&)>& entry) {
     const auto take = [&](std::string_view line) {
       const auto parsed = ParseLine(line);
@@ -145,7 +151,7 @@ class Reading {
     };
     for (;;) {
       // Asked before reading: nobody writes a file that has lost its name.
-      const bool last = parts_.size() == 1 && !WasRotated();
+      const bool last = parts_.size() == 1 && (!query_.follow || !WasRotated());
       ASSIGN_OR_RETURN(const bool more, parts_.front().ReadOn(take));
       if (!more) return false;
       if (last) return true;
@@ -156,7 +162,9 @@ class Reading {
 
  private:
   void Queue(std::vector<LogPart> parts, uint64_t offset) {
-    for (LogPart& part : parts) parts_.emplace_back(std::move(part), std::exchange(offset, 0));
+    for (LogPart& part : parts)
+      parts_.emplace_back(std::move(part), std::exchange(offset, 0),
+                          &part == &parts.back() ? end_ : kNoEnd);
   }
 
   [[nodiscard]] bool WasRotated() const {
@@ -179,6 +187,8 @@ class Reading {
   const LogQuery& query_;
   std::deque<LineReader> parts_;
   uint64_t skip_ = 0;
+  static constexpr uint64_t kNoEnd = std::numeric_limits<uint64_t>::max();
+  uint64_t end_ = kNoEnd;  // of the last part
 };
 
 }  // namespace

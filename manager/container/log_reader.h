@@ -20,8 +20,8 @@ struct LogQuery {
 };
 
 // Reads a json-file log with its rotated and compressed files (formats.md 4.3), oldest first, while
-// they are rotated. With `follow` it goes on until `ended` says that no more will be written and
-// all was given. `entry` returns false to stop.
+// they are rotated, as far as it is written by now. With `follow` it goes on until `ended` says
+// that no more will be written and all was given. `entry` returns false to stop.
 //
 // What is asked for is found without reading what is not: the last lines from the end, the lines of
 // a time by halving the file, so that neither costs more in a log of 10 GB. There is no index

@@ -147,6 +147,26 @@ TEST_CASE("lines that nobody of ours wrote are passed over") {
   CHECK(Read(path, {.tail = 2}) == "3");
 }
 
+TEST_CASE("who does not follow is given what was there, though more is written all the time") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  for (const auto& query : {LogQuery{}, LogQuery{.tail = 1}}) {
+    Write(path, Lines(1, 5));
+    UniqueFd file = *sys::Open(path, O_WRONLY | O_APPEND);
+    int lines = 0;
+    const Status status = ReadLogs(
+        path, query, [] { return true; },
+        [&](const ocid::v1::LogEntry&) {
+          if (lines == 2) CHECK(sys::Rename(path, path + ".1").ok());
+          // More than is read at once.
+          CHECK(sys::WriteAll(file, Lines(6, 2000)).ok());
+          return ++lines < 100;
+        });
+    CHECK(status.ok());
+    CHECK(lines == (query.tail ? 1 : 5));
+  }
+}
+
 // One file becomes another's name, is packed and thrown away while a reader follows.
 TEST_CASE("who follows sees every line once, however the files move") {
   TempDir dir;
