@@ -279,6 +279,8 @@ bool MayBeLookedAt(const StoredContainer& container) {
 StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id) {
   ASSIGN_OR_RETURN(UniqueFd lock, store.LockEntry(id));
   ASSIGN_OR_RETURN(StoredContainer container, store.LoadWithSpec(id));
+  // Nobody waits for those that come after, and they would keep who does from his turn.
+  if (container.record.may_trace) Unlock(lock, LockPart::kEntry);
   if (MayBeLookedAt(container)) linux_::HideSelf();
   return ExecTarget{std::move(container), std::move(lock)};
 }
@@ -332,7 +334,7 @@ StatusOr<pid_t> Exec(const Store& store, ExecTarget target, const ExecOptions& o
   context.parent = std::move(sockets.second);
   // In a paused container the process stands still until `resume`, which needs the lock. What it
   // enters is open by now: of a container that is deleted meanwhile nothing is left to enter.
-  UnlockCommand(target.lock);
+  Unlock(target.lock, LockPart::kCommand);
   auto cloned = CloneInto(&context, &context.cgroups);
   if (ErrnoOf(cloned.status()) == EBUSY && options.sub_cgroups.empty()) {
     // cgroup v2: the container has made cgroups with controllers of its own, so that no process may

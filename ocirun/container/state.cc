@@ -217,10 +217,13 @@ StatusOr<UniqueFd> Store::TakeLockOfExisting(const std::string& id, LockPart par
   RETURN_IF_ERROR(CheckId(id));
   // Asked first: a lock would be left of what never was.
   if (!PathExists(Folder(id))) return NoContainer();
-  ASSIGN_OR_RETURN(UniqueFd lock, TakeLock(id, part, type));
-  if (PathExists(Folder(id))) return lock;
-  // It was deleted since, and the lock with it: this one is ours.
-  IgnoreError(sys::Unlink(LockFile(id)), "an empty lock file harms nobody");
+  {
+    ASSIGN_OR_RETURN(UniqueFd lock, TakeLock(id, part, type));
+    if (PathExists(Folder(id))) return lock;
+  }
+  // It was deleted since, and the lock with it: this file is new, and may be that of who makes
+  // another container by the name.
+  RemoveStaleLock(id);
   return NoContainer();
 }
 
@@ -242,8 +245,8 @@ Status Store::LockCommand(const UniqueFd& lock, const std::string& id) const {
   return removed ? NoContainer() : OkStatus();
 }
 
-void UnlockCommand(const UniqueFd& lock) {
-  IgnoreError(SetLock(lock, LockPart::kCommand, F_UNLCK, F_SETLK), "it ends with the process");
+void Unlock(const UniqueFd& lock, LockPart part) {
+  IgnoreError(SetLock(lock, part, F_UNLCK, F_SETLK), "it ends with the process");
 }
 
 void Store::RemoveStaleLock(const std::string& id) const {

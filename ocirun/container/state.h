@@ -155,7 +155,7 @@ class Store {
 Status CheckId(const std::string& id);
 
 // Before its descriptor is closed.
-void UnlockCommand(const UniqueFd& lock);
+void Unlock(const UniqueFd& lock, LockPart part);
 
 // The state as runtime.md#state defines it, for hooks and seccomp agents.
 Json StateObject(const Record& record, ContainerStatus status);
