@@ -40,13 +40,15 @@ setup_file() {
   variant failing-hook '.hooks = {createRuntime: [{path: "/bin/false"}]}'
   for id in running paused stopped; do "${R[@]}" run -d -b "$FILE_DIR/sleeps" $id </dev/null >"$FILE_DIR/$id.log" 2>&1 3>&-; done
   "${R[@]}" create -b "$FILE_DIR/sleeps" created </dev/null >"$FILE_DIR/created.log" 2>&1 3>&-
+  "${R[@]}" create -b "$FILE_DIR/sleeps" paused-early </dev/null >"$FILE_DIR/paused-early.log" 2>&1 3>&-
   "${R[@]}" pause paused
+  "${R[@]}" pause paused-early
   "${R[@]}" kill stopped KILL
   is_stopped() { [ "$("${R[@]}" state stopped | jq -r .status)" = stopped ]; }
   eventually is_stopped
 }
 teardown_file() {
-  for id in running paused stopped created; do "$OCIRUN" --root "$FILE_DIR/state" delete -f $id; done
+  for id in running paused paused-early stopped created; do "$OCIRUN" --root "$FILE_DIR/state" delete -f $id; done
   rm -rf "$FILE_DIR"
 }
 setup() {
@@ -110,7 +112,12 @@ END
 1 events --stats stopped | container with id stopped is not running
 255 exec stopped true | cannot exec in a stopped container
 255 exec paused true | cannot exec in a paused container (use --ignore-paused to override)
+1 start paused-early | cannot start a container in the paused state
+255 exec paused-early true | cannot exec in a paused container (use --ignore-paused to override)
+1 delete paused-early | cannot delete container paused-early that is not stopped: paused
 END
+  "${R[@]}" resume paused-early
+  "${R[@]}" start paused-early
 }
 
 @test "a command that can't be executed" {

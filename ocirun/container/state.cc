@@ -344,9 +344,10 @@ ContainerStatus Store::StatusOf(const Record& record) const {
   if (record.init_pid == 0) return ContainerStatus::kStopped;
   const auto start_time = sys::ProcessStartTime(record.init_pid);
   if (!start_time.ok() || *start_time != record.init_start_time) return ContainerStatus::kStopped;
-  if (PathExists(StartSocket(record.id))) return ContainerStatus::kCreated;
+  // As runc: an init that waits for `start` can be paused, too, and then hears nothing of it.
   if (!record.cgroups.empty() && cgroup::ExistingManager(record.cgroups)->IsFrozen())
     return ContainerStatus::kPaused;
+  if (PathExists(StartSocket(record.id))) return ContainerStatus::kCreated;
   return ContainerStatus::kRunning;
 }
 
