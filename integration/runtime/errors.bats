@@ -111,6 +111,8 @@ END
 1 resume stopped | container not paused
 1 events --stats stopped | container with id stopped is not running
 255 exec stopped true | cannot exec in a stopped container
+255 exec --user 4294967295 running id | stands for no id
+255 exec --user 0:4294967295 running id | stands for no id
 255 exec paused true | cannot exec in a paused container (use --ignore-paused to override)
 1 start paused-early | cannot start a container in the paused state
 255 exec paused-early true | cannot exec in a paused container (use --ignore-paused to override)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <charconv>
-#include <limits>
 #include <memory>
 
 #include "base/file.h"
@@ -28,6 +27,8 @@ Status ParseUser(const std::string& text, oci::User* user) {
     parsed = std::from_chars(parsed.ptr + 1, end, user->gid);
   if (parsed.ec != std::errc() || parsed.ptr != end)
     return InvalidArgument("--user {:?}: must be uid[:gid], as numbers", text);
+  if (user->uid == oci::kNoId || user->gid == oci::kNoId)
+    return InvalidArgument("--user {:?}: {} stands for no id", text, oci::kNoId);
   return OkStatus();
 }
 
@@ -113,7 +114,7 @@ void DescribeExec(CliCommand* command) {
   command->Option("-u,--user", &flags->user, "UID (format: <uid>[:<gid>])");
   const auto add_group = [flags](const std::string& value) -> Status {
     ASSIGN_OR_RETURN(const int64_t gid, ParseInt(value));
-    if (gid < 0 || gid > std::numeric_limits<gid_t>::max())
+    if (gid < 0 || gid >= oci::kNoId)
       return InvalidArgument("must be a number of a group");
     flags->groups.push_back(static_cast<gid_t>(gid));
     return OkStatus();

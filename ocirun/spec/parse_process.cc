@@ -20,19 +20,27 @@ constexpr NamedNumber kSchedulerFlags[] = {
 constexpr NamedNumber kIoClasses[] = {
     {"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
 
+StatusOr<uint32_t> ParseId(const JsonView& view) {
+  ASSIGN_OR_RETURN(const uint32_t id, view.UInt32());
+  if (id == kNoId) return view.Bad("is the number that stands for no id");
+  return id;
+}
+
+StatusOr<uint32_t> IdOrRoot(const JsonView& view, std::string_view key) {
+  ASSIGN_OR_RETURN(const JsonView field, view.Get(key));
+  return field.present() ? ParseId(field) : 0;
+}
+
 StatusOr<User> ParseUser(const JsonView& view) {
   User user;
-  ASSIGN_OR_RETURN(const auto uid, OptionalUInt32(view, "uid"));
-  ASSIGN_OR_RETURN(const auto gid, OptionalUInt32(view, "gid"));
+  ASSIGN_OR_RETURN(user.uid, IdOrRoot(view, "uid"));
+  ASSIGN_OR_RETURN(user.gid, IdOrRoot(view, "gid"));
   ASSIGN_OR_RETURN(const auto umask, OptionalUInt32(view, "umask"));
-  user.uid = uid.value_or(0);
-  user.gid = gid.value_or(0);
   if (umask.has_value()) {
     if (*umask > 0777) return view.Get("umask")->Bad("must be at most 0777");
     user.umask = *umask;
   }
-  RETURN_IF_ERROR(ReadList(view, "additionalGids", &user.additional_gids,
-                           [](const JsonView& v) -> StatusOr<gid_t> { return v.UInt32(); }));
+  RETURN_IF_ERROR(ReadList(view, "additionalGids", &user.additional_gids, ParseId));
   return user;
 }
 

@@ -24,6 +24,9 @@ namespace ocirun::oci {
 // The newest version of the specification that we know.
 inline constexpr char kVersion[] = "1.3.0";
 
+// No user and no group: to setresuid(2) it means that the id, which is root's, stays as it is.
+inline constexpr uint32_t kNoId = 0xffffffff;
+
 struct User {
   uid_t uid = 0;
   gid_t gid = 0;
