@@ -50,6 +50,21 @@ known_calls() {
   [ "$output" = $'Cpus_allowed_list:\t0' ]
 }
 
+@test "what a process.json does not say is as the container's own process has it" {
+  edit_config . '.process.args = ["sleep", "1000"] | del(.process.rlimits)
+    | .process.oomScoreAdj = 300 | .process.scheduler = {policy: "SCHED_BATCH", nice: 7} | .process.ioPriority = {class: "IOPRIO_CLASS_BE", priority: 6}'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  all='grep -E "^(CapPrm|CapEff|CapBnd)" /proc/self/status; cat /proc/self/oom_score_adj; cut -d" " -f19,41 /proc/self/stat; ionice -p $$'
+  wanted=$("${R[@]}" exec box sh -c "$all")
+  [[ $wanted == *$'\n300\n7 3\nbest-effort: prio 6' ]]
+  [[ $wanted != *CapEff:*fff* ]]
+  jq -n --arg all "$all" '{args: ["sh", "-c", $all], cwd: "/", env: ["PATH=/bin"]}' >process.json
+  [ "$("${R[@]}" exec -p process.json box)" = "$wanted" ]
+  jq '.capabilities = {} | .oomScoreAdj = 200' process.json >other.json
+  run "${R[@]}" exec -p other.json box
+  [[ $output == *CapBnd:*0000000000000000*$'\n200\n'* ]]
+}
+
 @test "a label without its module is refused before anything is made" {
   [ -d /sys/fs/selinux/booleans ] && skip "this host has SELinux"
   edit_config . '.process.selinuxLabel = "system_u:system_r:container_t:s0"'

@@ -51,18 +51,31 @@ Status AddCapabilities(const std::vector<std::string>& names, oci::Process* proc
   return OkStatus();
 }
 
+// What a process.json does not say is as with the container's own process (as runc); what confines
+// it above all.
+void Inherit(const oci::Process& from, oci::Process* process) {
+  if (!process->capabilities.has_value()) process->capabilities = from.capabilities;
+  if (process->apparmor_profile.empty()) process->apparmor_profile = from.apparmor_profile;
+  if (process->selinux_label.empty()) process->selinux_label = from.selinux_label;
+  if (!process->oom_score_adj.has_value()) process->oom_score_adj = from.oom_score_adj;
+  if (!process->scheduler.has_value()) process->scheduler = from.scheduler;
+  if (!process->io_priority.has_value()) process->io_priority = from.io_priority;
+  if (!process->exec_cpu_affinity.has_value()) process->exec_cpu_affinity = from.exec_cpu_affinity;
+}
+
 // The container's own process object with what the command line changes.
 StatusOr<oci::Process> ProcessFromFlags(const oci::Spec& spec, const ExecFlags& flags) {
   if (!flags.process_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.process_file));
-    return oci::ParseProcess(text);
+    ASSIGN_OR_RETURN(oci::Process process, oci::ParseProcess(text));
+    Inherit(*spec.process, &process);
+    return process;
   }
   if (flags.args.empty()) return InvalidArgument("exec args cannot be empty");
   oci::Process process = *spec.process;
   process.args = flags.args;
   process.terminal = flags.tty;
   process.console_size.reset();
-  process.oom_score_adj.reset();
   if (!flags.cwd.empty()) process.cwd = flags.cwd;
   process.env.insert(process.env.end(), flags.env.begin(), flags.env.end());
   if (!flags.user.empty()) RETURN_IF_ERROR(ParseUser(flags.user, &process.user));
