@@ -65,6 +65,17 @@ known_calls() {
   [[ $output == *CapBnd:*0000000000000000*$'\n200\n'* ]]
 }
 
+@test "a process.json may come through a pipe, whatever the process may do" {
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  # The first one that may look at others, for which the runtime executes itself again.
+  jq '.process | .args = ["echo", "first"] | .capabilities.bounding += ["CAP_SYS_PTRACE"]' config.json >process.json
+  [ "$(jq .mayTrace "$FILE_DIR/state/box/state.json")" = false ]
+  [ "$("${R[@]}" exec -p <(cat process.json) box)" = first ]
+  [ "$(jq .mayTrace "$FILE_DIR/state/box/state.json")" = true ]
+  [ "$("${R[@]}" exec -p /dev/stdin box < <(sed s/first/second/ process.json))" = second ]
+}
+
 @test "a label without its module is refused before anything is made" {
   [ -d /sys/fs/selinux/booleans ] && skip "this host has SELinux"
   edit_config . '.process.selinuxLabel = "system_u:system_r:container_t:s0"'

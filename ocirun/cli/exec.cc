@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
 #include <charconv>
 #include <memory>
 
 #include "base/file.h"
+#include "base/sys/file.h"
 #include "base/text.h"
 #include "ocirun/cli/cli.h"
 #include "ocirun/cli/foreground.h"
@@ -104,10 +107,19 @@ Status ReadSubCgroups(const std::vector<std::string>& texts,
   return OkStatus();
 }
 
+// A pipe, as of a shell's <(...), is empty once it was read.
+bool CanBeReadOnce(const std::string& path) {
+  const auto st = sys::StatPath(path);
+  return st.ok() && !S_ISREG(st->st_mode);
+}
+
 StatusOr<int> Exec(const Global& global, const std::string& id, ExecFlags flags) {
   const container::Store store = global.store();
   RETURN_IF_ERROR(ReadSubCgroups(flags.cgroups, &flags.options.sub_cgroups));
-  ASSIGN_OR_RETURN(container::ExecTarget target, container::OpenForExec(store, id));
+  ASSIGN_OR_RETURN(
+      container::ExecTarget target,
+      container::OpenForExec(store, id,
+                             !flags.process_file.empty() && CanBeReadOnce(flags.process_file)));
   ASSIGN_OR_RETURN(flags.options.process, ProcessFromFlags(target.container.spec, flags));
   RETURN_IF_ERROR(container::PrepareTracer(store, target, flags.options.process));
   if (!flags.detach) return ExecInForeground(store, std::move(target), flags.options);
@@ -127,8 +139,7 @@ void DescribeExec(CliCommand* command) {
   command->Option("-u,--user", &flags->user, "UID (format: <uid>[:<gid>])");
   const auto add_group = [flags](const std::string& value) -> Status {
     ASSIGN_OR_RETURN(const int64_t gid, ParseInt(value));
-    if (gid < 0 || gid >= oci::kNoId)
-      return InvalidArgument("must be a number of a group");
+    if (gid < 0 || gid >= oci::kNoId) return InvalidArgument("must be a number of a group");
     flags->groups.push_back(static_cast<gid_t>(gid));
     return OkStatus();
   };

@@ -274,22 +274,25 @@ bool MayBeLookedAt(const StoredContainer& container) {
          MeetsStrangers(container.spec.linux);
 }
 
+// A process that may look at others would be the first one there.
+bool MayGetTracer(const StoredContainer& container) {
+  return !MayBeLookedAt(container) && container.spec.linux.Find(NamespaceType::kUser) == nullptr;
+}
+
 }  // namespace
 
-StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id) {
+StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id, bool for_good) {
   ASSIGN_OR_RETURN(UniqueFd lock, store.LockEntry(id));
   ASSIGN_OR_RETURN(StoredContainer container, store.LoadWithSpec(id));
   // Nobody waits for those that come after, and they would keep who does from his turn.
   if (container.record.may_trace) Unlock(lock, LockPart::kEntry);
-  if (MayBeLookedAt(container)) linux_::HideSelf();
+  if (MayBeLookedAt(container) || (for_good && MayGetTracer(container))) linux_::HideSelf();
   return ExecTarget{std::move(container), std::move(lock)};
 }
 
 Status PrepareTracer(const Store& store, const ExecTarget& target, const oci::Process& process) {
   const StoredContainer& container = target.container;
-  if (!MayTrace(process) || MayBeLookedAt(container) ||
-      container.spec.linux.Find(NamespaceType::kUser) != nullptr)
-    return OkStatus();
+  if (!MayTrace(process) || !MayGetTracer(container)) return OkStatus();
   const auto pids = sys::StatPath(fmt::format("/proc/{}/ns/pid", container.record.init_pid));
   if (!pids.ok()) return FailedPrecondition("cannot exec in a stopped container");
   RETURN_IF_ERROR(store.NoteTracer(*pids));

@@ -77,8 +77,9 @@ struct ExecTarget {
   UniqueFd lock;
 };
 // These two come before anything else of an exec: in either the runtime may execute itself again,
-// once (linux/self_exe.h, HideSelf).
-StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id);
+// once (linux/self_exe.h, HideSelf). `for_good`: in the first of them, if ever, since the caller
+// goes on to read what can be read once.
+StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id, bool for_good);
 // Notes whether `process` may look at those that come after it.
 Status PrepareTracer(const Store& store, const ExecTarget& target, const oci::Process& process);
 // Runs one more process in the container; returns its id on the host. It is a child of the caller.
