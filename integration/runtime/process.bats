@@ -76,6 +76,25 @@ known_calls() {
   [ "$("${R[@]}" exec -p /dev/stdin box < <(sed s/first/second/ process.json))" = second ]
 }
 
+@test "a working folder that only the process's user may enter" {
+  # Its group is not mapped, so that the container's root has no right to override its mode.
+  install -d -o 101000 -g 0 -m 0700 "$FILE_DIR/own"
+  printf '#!/bin/sh\npwd\n' >"$FILE_DIR/own/tell" && chmod 0755 "$FILE_DIR/own/tell" "$FILE_DIR"
+  cp -a rootfs "$FILE_DIR/mapped" && chown -R 100000:100000 "$FILE_DIR/mapped"
+  edit_config . '.root.path = $dir + "/mapped" | .linux.namespaces += [{type: "user"}]
+    | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings
+    | .mounts += [{destination: "/own", type: "bind", source: ($dir + "/own"), options: ["bind"]}]
+    | .process.user = {uid: 1000, gid: 1000} | .process.cwd = "/own" | .process.args = ["./tell"]' --arg dir "$FILE_DIR"
+  run "${R[@]}" run box
+  [ "$output" = /own ]
+  edit_config . '.process.args = ["sleep", "1000"]'
+  "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  [ "$("${R[@]}" exec box pwd)" = /own ]
+  run "${R[@]}" exec --user 7 box pwd
+  [ "$status" -eq 255 ]
+  [[ $output == *'chdir to cwd ("/own") set in config.json failed: permission denied'* ]]
+}
+
 @test "a label without its module is refused before anything is made" {
   [ -d /sys/fs/selinux/booleans ] && skip "this host has SELinux"
   edit_config . '.process.selinuxLabel = "system_u:system_r:container_t:s0"'

@@ -23,7 +23,6 @@
 #include "ocirun/init/become.h"
 #include "ocirun/init/sync.h"
 #include "ocirun/linux/console.h"
-#include "ocirun/linux/exec_lookup.h"
 #include "ocirun/linux/keyring.h"
 #include "ocirun/linux/limits.h"
 #include "ocirun/linux/lsm.h"
@@ -205,12 +204,11 @@ Status RunInContainer(ExecContext* c) {
     RETURN_IF_ERROR(linux_::SetMemoryPolicy(*c->config.memory_policy));
   if (c->config.personality.has_value())
     RETURN_IF_ERROR(linux_::SetPersonality(*c->config.personality));
-  RETURN_IF_ERROR(init::EnterWorkingFolder(c->process));
-  ASSIGN_OR_RETURN(const std::string path,
-                   linux_::FindExecutable(c->process.args[0], c->process.env));
-  RETURN_IF_ERROR(init::Become({c->process, c->seccomp, c->proc, c->parent, c->preserve_fds}));
-  Debug("setns_init: about to exec {}", path);
-  return init::Execute(c->process, path);
+  ASSIGN_OR_RETURN(const init::Command command, init::PrepareCommand(c->process));
+  RETURN_IF_ERROR(init::Become(
+      {c->process, c->seccomp, c->proc, c->parent, c->preserve_fds, command.in_working_folder}));
+  Debug("setns_init: about to exec {}", command.path);
+  return init::Execute(c->process, command.path);
 }
 
 Status CheckRunning(const Store& store, const Record& record, bool ignore_paused) {

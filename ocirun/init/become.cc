@@ -132,14 +132,25 @@ Status LoadFilter(const Identity& identity) {
   return Expect(identity.companion, Message::kGo);
 }
 
-}  // namespace
-
 Status EnterWorkingFolder(const oci::Process& process) {
   // In runc's words.
   if (::chdir(process.cwd.c_str()) < 0)
     return SysError(errno,
                     fmt::format("chdir to cwd ({:?}) set in config.json failed", process.cwd));
   return CheckInside();
+}
+
+}  // namespace
+
+StatusOr<Command> PrepareCommand(const oci::Process& process) {
+  const std::string& name = process.args[0];
+  const Status entered = EnterWorkingFolder(process);
+  if (ErrnoOf(entered) != EACCES) RETURN_IF_ERROR(entered);
+  // Of what is looked up from there execve(2) will tell.
+  if (!entered.ok() && name.find('/') != std::string::npos && name[0] != '/')
+    return Command{name, false};
+  ASSIGN_OR_RETURN(std::string path, linux_::FindExecutable(name, process.env));
+  return Command{std::move(path), entered.ok()};
 }
 
 Status Become(const Identity& identity) {
@@ -158,6 +169,7 @@ Status Become(const Identity& identity) {
     RETURN_IF_ERROR(linux_::LimitBounding(*process.capabilities));
   RETURN_IF_ERROR(GiveStandardStreams(process.user));
   RETURN_IF_ERROR(ChangeUser(process.user));
+  if (!identity.in_working_folder) RETURN_IF_ERROR(EnterWorkingFolder(process));
   if (process.capabilities.has_value()) RETURN_IF_ERROR(linux_::RaiseEffective());
   if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     return SysError(errno, "prctl PR_SET_NO_NEW_PRIVS");

@@ -26,7 +26,6 @@
 #include "ocirun/init/sync.h"
 #include "ocirun/linux/console.h"
 #include "ocirun/linux/devices.h"
-#include "ocirun/linux/exec_lookup.h"
 #include "ocirun/linux/hide.h"
 #include "ocirun/linux/keyring.h"
 #include "ocirun/linux/limits.h"
@@ -44,7 +43,7 @@ using oci::NamespaceType;
 struct Progress {
   UniqueFd root;  // of the container, before and after it is "/"
   std::optional<linux_::Terminal> terminal;
-  std::string command;  // what will be executed
+  Command command;  // what will be executed
   std::map<size_t, UniqueFd>
       sources;  // of spec.mounts, by their place: those opened before their turn
 };
@@ -294,9 +293,7 @@ Status UseTerminal(InitContext* c, Progress* p) {
 }
 
 Status FindCommand(InitContext* c, Progress* p) {
-  const oci::Process& process = *c->spec.process;
-  RETURN_IF_ERROR(EnterWorkingFolder(process));
-  ASSIGN_OR_RETURN(p->command, linux_::FindExecutable(process.args[0], process.env));
+  ASSIGN_OR_RETURN(p->command, PrepareCommand(*c->spec.process));
   return OkStatus();
 }
 
@@ -371,15 +368,15 @@ Status Prepare(InitContext* context, Progress* progress) {
 // hooks run as the container's process would, confined as it is (config.md#startcontainer-hooks).
 Status Start(InitContext* context, const Progress& progress, const UniqueFd& starter) {
   const oci::Process& process = *context->spec.process;
-  RETURN_IF_ERROR(
-      Become({process, context->seccomp, context->proc, starter, context->preserve_fds}));
+  RETURN_IF_ERROR(Become({process, context->seccomp, context->proc, starter, context->preserve_fds,
+                          progress.command.in_working_folder}));
   std::vector<oci::Hook> hooks = context->spec.hooks.start_container;
   for (oci::Hook& hook : hooks)
     if (hook.env.empty()) hook.env = Environment(process);
   const Status ran = container::RunHooks(
       hooks, "startContainer", StateJson(context->record, container::ContainerStatus::kCreated));
   if (!ran.ok()) return Error(kHookFailed, "{}", ran.message());
-  return Execute(process, progress.command);
+  return Execute(process, progress.command.path);
 }
 
 // The kernel spares the first process of a pid namespace every signal that it has no handler for
