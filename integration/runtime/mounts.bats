@@ -171,6 +171,11 @@ END
   edit_config . '(.mounts[] | select(.destination == "/dev") | .options) += ["ro"]'
   inside 'test -c /dev/null && test -c /dev/pts/ptmx && touch /dev/x'
   [[ $output == *"/dev/x: Read-only"* ]]
+  # The same by a mount of its own, the way of before there were such options for /dev.
+  cp "$FILE_DIR/saved.json" config.json
+  edit_config . '.mounts += [{destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["remount", "ro", "nosuid"]}]'
+  inside 'echo >/dev/null && ! touch /dev/x 2>/dev/null && touch /dev/shm/x && echo kept'
+  [ "$output" = kept ]
 }
 
 @test "a kernel without mount_setattr: attributes by remount, recursive ones refused" {

@@ -228,7 +228,9 @@ Status MountBind(const UniqueFd& root, const oci::Mount& mount, const MountOptio
 
 Status Remount(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options) {
   ASSIGN_OR_RETURN(const UniqueFd target, OpenInRoot(root, mount.destination, O_PATH));
-  RETURN_IF_ERROR(ChangeAttributes(target, AttributesOf(options)));
+  MountAttributes attributes = AttributesOf(options);
+  if (IsReadOnlyLater(mount)) attributes.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  RETURN_IF_ERROR(ChangeAttributes(target, attributes));
   RETURN_IF_ERROR(SetPropagation(target, options));
   if (options.bind || options.superblock.empty()) return OkStatus();
   // The filesystem's own options: mount(2) is the only call that changes them by the mount's name.
@@ -341,7 +343,7 @@ Status ShowHosts(const MountContext& c, const oci::Mount& mount, const MountOpti
 
 bool IsReadOnlyLater(const oci::Mount& mount) {
   const auto options = ParseMountOptions(mount);
-  return mount.type == "tmpfs" && options.ok() && !options->bind && !options->remount &&
+  return mount.type == "tmpfs" && options.ok() && !options->bind &&
          (options->set & MOUNT_ATTR_RDONLY) != 0;
 }
 
