@@ -95,6 +95,18 @@ known_calls() {
   [[ $output == *'chdir to cwd ("/own") set in config.json failed: permission denied'* ]]
 }
 
+@test "signals that the caller ignores are not ignored inside, nor in the way" {
+  edit_config . '.process.args = ["sh", "-c", "grep SigIgn /proc/self/status; exit 7"]'
+  ignoring() { (trap "" PIPE INT CHLD URG && exec timeout -k 1 20 "$@"); }
+  run -7 ignoring "${R[@]}" run box
+  [ "$output" = $'SigIgn:\t0000000000000000' ]
+  edit_config . '.process.args = ["sleep", "1000"]'
+  ignoring "${R[@]}" run -d box </dev/null >/dev/null 2>&1 3>&-
+  grep -q $'SigIgn:\t0000000000000000' "/proc/$("${R[@]}" state box | jq .pid)/status"
+  run -7 ignoring "${R[@]}" exec box sh -c 'grep SigIgn /proc/self/status; exit 7'
+  [ "$output" = $'SigIgn:\t0000000000000000' ]
+}
+
 @test "a label without its module is refused before anything is made" {
   [ -d /sys/fs/selinux/booleans ] && skip "this host has SELinux"
   edit_config . '.process.selinuxLabel = "system_u:system_r:container_t:s0"'

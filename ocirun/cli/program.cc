@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ocirun/cli/program.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -168,6 +169,8 @@ StatusOr<int> RunProgram(const std::vector<std::string>& arguments, char** argv)
 }  // namespace
 
 int RunCommandLine(int argc, char** argv) {
+  // Who has it ignored can't wait for a child (sigaction(2)), and a caller may leave it so.
+  ::signal(SIGCHLD, SIG_DFL);
   const StatusOr<int> result = RunProgram({argv + 1, argv + argc}, argv);
   if (result.ok()) return *result;
   ReportError(result.status());

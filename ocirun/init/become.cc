@@ -140,6 +140,21 @@ Status EnterWorkingFolder(const oci::Process& process) {
   return CheckInside();
 }
 
+// A runtime in the foreground has its signals blocked, and its caller may ignore some (a shell does
+// for what it runs in the background, systemd SIGPIPE for all services): exec keeps both
+// (signal(7)), and neither is the command's.
+Status ResetSignals() {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action{};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN)
+      ::signal(signal, SIG_DFL);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  if (::sigprocmask(SIG_SETMASK, &none, nullptr) < 0) return SysError(errno, "sigprocmask");
+  return OkStatus();
+}
+
 }  // namespace
 
 StatusOr<Command> PrepareCommand(const oci::Process& process) {
@@ -154,10 +169,7 @@ StatusOr<Command> PrepareCommand(const oci::Process& process) {
 }
 
 Status Become(const Identity& identity) {
-  // A runtime in the foreground has its signals blocked; the command starts with none blocked.
-  sigset_t none;
-  ::sigemptyset(&none);
-  if (::sigprocmask(SIG_SETMASK, &none, nullptr) < 0) return SysError(errno, "sigprocmask");
+  RETURN_IF_ERROR(ResetSignals());
   const oci::Process& process = identity.process;
   if (process.user.umask.has_value()) ::umask(*process.user.umask);
   RETURN_IF_ERROR(CloseTheRestAtExec(identity.proc, 3 + identity.preserve_fds));
