@@ -62,13 +62,16 @@ StatusOr<Invitation> ReadInvitation(const Flags& flags) {
   return out;
 }
 
-// The group that config.json asks for, or the container alone.
-std::string GroupFromBundle(const std::string& id) {
+// The group that config.json asks for, or the container alone. Our manager writes the file while
+// the shim begins. containerd has none when it is a sandbox that it wants, whose service is not
+// here: what began would have nobody who ends it.
+StatusOr<std::string> GroupFromBundle(const Flags& flags) {
   const auto text = ReadFile("config.json");
-  if (!text.ok()) return id;
-  const auto config = ParseJson(*text);
-  const std::string group = config.ok() ? GroupOf(*config) : "";
-  return group.empty() ? id : group;
+  const auto config = text.ok() ? ParseJson(*text) : StatusOr<Json>(text.status());
+  const bool is_containerd = !flags.publish_binary.empty();
+  if (!config.ok() && is_containerd) return config.status();
+  std::string group = config.ok() ? GroupOf(*config) : "";
+  return group.empty() ? flags.id : std::move(group);
 }
 
 // Listens, unless somebody does already: then the socket is empty. A socket that nobody answers at
@@ -210,10 +213,10 @@ std::string SocketName(const std::string& address, const std::string& name_space
 
 StatusOr<int> Start(const Flags& flags) {
   ASSIGN_OR_RETURN(const Invitation invitation, ReadInvitation(flags));
+  ASSIGN_OR_RETURN(const std::string group, GroupFromBundle(flags));
   RETURN_IF_ERROR(MakeDirs(invitation.socket_dir, 0700));
-  const std::string path =
-      fmt::format("{}/{}", invitation.socket_dir,
-                  SocketName(flags.address, flags.name_space, GroupFromBundle(flags.id)));
+  const std::string path = fmt::format("{}/{}", invitation.socket_dir,
+                                       SocketName(flags.address, flags.name_space, group));
   ASSIGN_OR_RETURN(const UniqueFd listener, ListenUnlessServed(path));
   const std::string address = std::string(kUnixScheme) + path;
   // A caller that has gone does not hear the address, and nobody would know of the server: the

@@ -9,7 +9,7 @@
 namespace ocirun::shim {
 
 // containerd's command line of a shim (shim protocol, section 2). `publish_binary` is for shims
-// that run it to send their events; ours go over ttrpc.
+// that run it to send their events; ours go over ttrpc, and it tells that containerd calls.
 struct Flags {
   std::string name_space, address, publish_binary, id, bundle, socket;
   bool debug = false, version = false, info = false;

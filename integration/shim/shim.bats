@@ -81,6 +81,14 @@ says_missing() {
   ! kill -0 "$(cat "$BUNDLE/shim.pid")" || return 1
 }
 
+@test "a sandbox without a container, whose service is not here, leaves no shim behind" {
+  mkdir "$BUNDLE/sandbox"
+  run sh -c 'cd "$1" && "$2" -namespace test -address "$3" -publish-binary containerd -id box start </dev/null' - "$BUNDLE/sandbox" "$OCISHIM" "$FILE_DIR"
+  [ "$status" = 1 ]
+  [[ $output == *"config.json: no such file or directory" ]]
+  [ -z "$(ls "$BUNDLE/sandbox")" ]
+}
+
 @test "a create that fails says why, and the shim can be asked again" {
   edit_config "$BUNDLE" '.process.args = ["/no/such"]'
   ADDRESS=$(cd "$BUNDLE" && MAX_SHIM_VERSION=2 "$OCISHIM" -namespace test -address "$FILE_DIR" -id box start </dev/null 3>&- | jq -r .address)
