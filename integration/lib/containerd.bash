@@ -41,6 +41,8 @@ containerd_teardown() {
   local state
   state=/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")
   [ ! -e "$state" ] || { rm -rf "$state/.locks" && rmdir "$state"; }
+  # And runc's, with which we are compared.
+  rmdir "/run/containerd/runc/$(cat "$FILE_DIR/namespace")" 2>/dev/null || true
   rm -rf "$FILE_DIR"
 }
 
