@@ -41,8 +41,9 @@ containerd_teardown() {
   local state
   state=/run/containerd/ocirun/$(cat "$FILE_DIR/namespace")
   [ ! -e "$state" ] || { rm -rf "$state/.locks" && rmdir "$state"; }
-  # And runc's, with which we are compared.
-  rmdir "/run/containerd/runc/$(cat "$FILE_DIR/namespace")" 2>/dev/null || true
+  # And runc's, with which we are compared: empty, if its containers are gone.
+  state=/run/containerd/runc/$(cat "$FILE_DIR/namespace")
+  [ ! -e "$state" ] || rmdir "$state"
   rm -rf "$FILE_DIR"
 }
 
