@@ -97,17 +97,32 @@ program_file() { stat -L -c "%d %i" "$OCIRUN"; }
   enter_often
 }
 
-@test "CVE-2022-0847, its class: nor for a container with the capability that joins" {
-  look_for_program '.process.args = ["sleep", "1000"]'
+# join_box EDIT: a third container, in the processes of `box`; what its attacker wins is in rootfs/won.
+join_box() {
   mkdir "$FILE_DIR/third" && cp -a rootfs "$FILE_DIR/third/rootfs"
-  jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-third"
-    | .process.args = ["sh", "-c", $script] | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE"])' \
-    --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" --arg script "attack program $(program_file) >/won" config.json >"$FILE_DIR/third/config.json"
+  jq '(.linux.namespaces[] | select(.type == "pid")).path = $path | .linux.cgroupsPath += "-third" | '"$1" \
+    --arg path "/proc/$(cat "$FILE_DIR/pid")/ns/pid" --arg attack "attack program $(program_file) >/won" config.json >"$FILE_DIR/third/config.json"
   "${R[@]}" run -d --bundle "$FILE_DIR/third" third </dev/null >/dev/null 2>&1 3>&-
   ln -s "$FILE_DIR/third/rootfs/won" rootfs/won
-  enter_often third
+}
+end_third() {
   "${R[@]}" delete -f third
   rm -r "$FILE_DIR/third"
+}
+
+@test "CVE-2022-0847, its class: nor for a container with the capability that joins" {
+  look_for_program '.process.args = ["sleep", "1000"]'
+  join_box '.process.args = ["sh", "-c", $attack] | .process.capabilities |= with_entries(.value += ["CAP_SYS_PTRACE"])'
+  enter_often third
+  end_third
+}
+
+@test "CVE-2022-0847, its class: nor for an exec that got the capability in one that joined" {
+  look_for_program '.process.args = ["sleep", "1000"]'
+  join_box .
+  "${R[@]}" exec -d --cap CAP_SYS_PTRACE third sh -c "attack program $(program_file) >/won" </dev/null >/dev/null 2>&1 3>&-
+  enter_often third
+  end_third
 }
 
 @test "CVE-2022-0847, its class: nor for the first exec with the capability, of one that had begun before" {
@@ -116,6 +131,8 @@ program_file() { stat -L -c "%d %i" "$OCIRUN"; }
   while again; do
     "${R[@]}" run -d box >/dev/null 2>&1 3>&-
     for i in {1..6}; do "${R[@]}" exec box true 3>&- & done
+    # Two of them: the second finds the note of the first, who may still wait.
+    "${R[@]}" exec --cap CAP_SYS_PTRACE box timeout 0.1 attack program $(program_file) >>"$OUT/won" 3>&- &
     "${R[@]}" exec --cap CAP_SYS_PTRACE box timeout 0.1 attack program $(program_file) >>"$OUT/won" || [ $? -eq 143 ]
     wait
     "${R[@]}" delete -f box

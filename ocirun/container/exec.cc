@@ -264,17 +264,14 @@ Status OpenCgroups(const Record& record, const ExecOptions& options, cgroup::Ent
   return OkStatus();
 }
 
-// Somebody in its pid namespace may look at a process that comes from outside; with a user
-// namespace of its own it has no right to.
-bool MayBeLookedAt(const StoredContainer& container) {
-  return (container.record.may_trace &&
-          container.spec.linux.Find(NamespaceType::kUser) == nullptr) ||
-         MeetsStrangers(container.spec.linux);
+// With one of its own it has no right to look at a process that comes from outside.
+bool HasUserNamespace(const StoredContainer& container) {
+  return container.spec.linux.Find(NamespaceType::kUser) != nullptr;
 }
 
-// A process that may look at others would be the first one there.
-bool MayGetTracer(const StoredContainer& container) {
-  return !MayBeLookedAt(container) && container.spec.linux.Find(NamespaceType::kUser) == nullptr;
+bool MayBeLookedAt(const StoredContainer& container) {
+  return (container.record.may_trace && !HasUserNamespace(container)) ||
+         MeetsStrangers(container.spec.linux);
 }
 
 }  // namespace
@@ -284,14 +281,17 @@ StatusOr<ExecTarget> OpenForExec(const Store& store, const std::string& id, bool
   ASSIGN_OR_RETURN(StoredContainer container, store.LoadWithSpec(id));
   // Nobody waits for those that come after, and they would keep who does from his turn.
   if (container.record.may_trace) Unlock(lock, LockPart::kEntry);
-  if (MayBeLookedAt(container) || (for_good && MayGetTracer(container))) linux_::HideSelf();
+  if (MayBeLookedAt(container) || (for_good && !HasUserNamespace(container))) linux_::HideSelf();
   return ExecTarget{std::move(container), std::move(lock)};
 }
 
 Status PrepareTracer(const Store& store, const ExecTarget& target, const oci::Process& process) {
   const StoredContainer& container = target.container;
-  if (!MayTrace(process) || !MayGetTracer(container)) return OkStatus();
-  const auto pids = sys::StatPath(fmt::format("/proc/{}/ns/pid", container.record.init_pid));
+  const Record& record = container.record;
+  if (!MayTrace(process) || HasUserNamespace(container) ||
+      (record.may_trace && record.tracer_awaited))
+    return OkStatus();
+  const auto pids = sys::StatPath(fmt::format("/proc/{}/ns/pid", record.init_pid));
   if (!pids.ok()) return FailedPrecondition("cannot exec in a stopped container");
   RETURN_IF_ERROR(store.NoteTracer(*pids));
   // Another one may have come first and not have waited for us.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 
 #include "base/file.h"
@@ -37,6 +38,7 @@ Json ToJson(const Record& record) {
           {"descriptors", record.descriptors},
           {"ownsCgroups", record.owns_cgroups},
           {"mayTrace", record.may_trace},
+          {"tracerAwaited", record.tracer_awaited},
           {"liveMounts", record.live_mounts},
           {"later",
            {{"atStart", record.later.at_start},
@@ -91,6 +93,7 @@ StatusOr<Record> FromJson(const Json& json) {
   ASSIGN_OR_RETURN(record.descriptors, StringsOf(view, "descriptors"));
   ASSIGN_OR_RETURN(record.owns_cgroups, BoolOr(view, "ownsCgroups", true));
   ASSIGN_OR_RETURN(record.may_trace, BoolOr(view, "mayTrace", true));
+  ASSIGN_OR_RETURN(record.tracer_awaited, BoolOr(view, "tracerAwaited", true));
   if (json.contains("liveMounts") && json["liveMounts"].is_array())
     for (const Json& mount : json["liveMounts"])
       if (mount.is_number_unsigned()) record.live_mounts.push_back(mount.get<uint64_t>());
@@ -274,28 +277,42 @@ Status Store::Add(const std::string& id, const std::string& config) const {
 
 Status Store::Save(const Record& record) const { return SaveAs(StateFile(record.id), record); }
 
-Status Store::NoteMayTrace(const std::string& id) const {
-  {
-    ASSIGN_OR_RETURN(const UniqueFd lock, Lock(id));
-    ASSIGN_OR_RETURN(Record record, Load(id));
-    record.may_trace = true;
-    RETURN_IF_ERROR(Save(record));
-  }
-  return TakeLockOfExisting(id, LockPart::kEntry, F_WRLCK).status();
+StatusOr<std::vector<std::string>> Store::ListInPidNamespace(
+    const struct stat& pid_namespace) const {
+  ASSIGN_OR_RETURN(std::vector<std::string> ids, List());
+  std::erase_if(ids, [&](const std::string& id) {
+    const auto record = Load(id);
+    if (!record.ok() || record->init_pid == 0) return true;
+    const auto theirs = sys::StatPath(fmt::format("/proc/{}/ns/pid", record->init_pid));
+    return !theirs.ok() || theirs->st_dev != pid_namespace.st_dev ||
+           theirs->st_ino != pid_namespace.st_ino;
+  });
+  return ids;
 }
 
+Status Store::NoteMayTrace(const std::string& id, bool awaited) const {
+  ASSIGN_OR_RETURN(const UniqueFd lock, Lock(id));
+  ASSIGN_OR_RETURN(Record record, Load(id));
+  if (record.may_trace && (record.tracer_awaited || !awaited)) return OkStatus();
+  record.may_trace = true;
+  record.tracer_awaited = awaited;
+  return Save(record);
+}
+
+// One after the other for all of them: a second tracer that finds one awaited may run beside any.
 Status Store::NoteTracer(const struct stat& pid_namespace) const {
-  ASSIGN_OR_RETURN(const std::vector<std::string> ids, List());
-  for (const std::string& id : ids) {
-    const auto record = Load(id);
-    if (!record.ok() || record->may_trace || record->init_pid == 0) continue;
-    const auto theirs = sys::StatPath(fmt::format("/proc/{}/ns/pid", record->init_pid));
-    if (!theirs.ok() || theirs->st_dev != pid_namespace.st_dev ||
-        theirs->st_ino != pid_namespace.st_ino)
-      continue;
-    const Status noted = NoteMayTrace(id);
-    if (noted.code() != StatusCode::kNotFound) RETURN_IF_ERROR(noted);
-  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListInPidNamespace(pid_namespace));
+  const auto note = [this](const std::string& id) { return NoteMayTrace(id, false); };
+  const auto await = [this](const std::string& id) {
+    return TakeLockOfExisting(id, LockPart::kEntry, F_WRLCK).status();
+  };
+  const auto finish = [this](const std::string& id) { return NoteMayTrace(id, true); };
+  const std::function<Status(const std::string&)> steps[] = {note, await, finish};
+  for (const auto& step : steps)
+    for (const std::string& id : ids) {
+      const Status done = step(id);
+      if (done.code() != StatusCode::kNotFound) RETURN_IF_ERROR(done);
+    }
   return OkStatus();
 }
 

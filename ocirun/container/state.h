@@ -67,6 +67,8 @@ struct Record {
   // Some process in its pid namespace may look at every process that it sees, as far as its
   // capabilities go.
   bool may_trace = true;
+  // Every exec that began before that was noted is over with its beginning.
+  bool tracer_awaited = true;
   std::vector<uint64_t> live_mounts;  // ids of those that were added while it ran
 };
 
@@ -110,7 +112,7 @@ class Store {
   // AlreadyExists "container with given ID already exists".
   Status Add(const std::string& id, const std::string& config) const;
   Status Save(const Record& record) const;
-  // Notes Record::may_trace of all containers with a process 1 in that pid namespace, and waits for
+  // Notes Record::may_trace of all containers whose init is in that pid namespace, and waits for
   // the execs that began before it was noted. The caller holds no lock of theirs.
   Status NoteTracer(const struct stat& pid_namespace) const;
   // What a create is about to make, and then has made, for who finds it killed half way. It makes
@@ -137,7 +139,9 @@ class Store {
   [[nodiscard]] StatusOr<UniqueFd> TakeLock(const std::string& id, LockPart part, short type) const;
   [[nodiscard]] StatusOr<UniqueFd> TakeLockOfExisting(const std::string& id, LockPart part,
                                                       short type) const;
-  Status NoteMayTrace(const std::string& id) const;
+  [[nodiscard]] StatusOr<std::vector<std::string>> ListInPidNamespace(
+      const struct stat& pid_namespace) const;
+  Status NoteMayTrace(const std::string& id, bool awaited) const;
   [[nodiscard]] std::string StateFile(const std::string& id) const {
     return Folder(id) + "/state.json";
   }
