@@ -59,13 +59,17 @@ race() {
   RACER=$!
 }
 
-# tries N ... while again: an attack is tried N times, and where a start is slow (with a sanitizer) as
-# often as 8 s allow, but 15 times at the least. TRY is how often it was.
+# tries N ... while again [STARTED]: an attack is tried N times, and where a start is slow (with a
+# sanitizer) as often as 8 s allow, but 15 times at the least. Where the exchange lets one start in
+# seven succeed, 15 can all fail by chance: while STARTED, how often it did, is 0, it goes on, up to
+# 300 times. TRY is how often it was.
 tries() {
   TRY=0 TRIES=$1 TRY_UNTIL=$((SECONDS + 8))
 }
 again() {
-  [ $TRY -lt "$TRIES" ] && { [ $TRY -lt 15 ] || [ $SECONDS -lt $TRY_UNTIL ]; } || return 1
+  if [ $TRY -ge "$TRIES" ] || { [ $TRY -ge 15 ] && [ $SECONDS -ge $TRY_UNTIL ]; }; then
+    [ "${1:-1}" -eq 0 ] && [ $TRY -lt 300 ] || return 1
+  fi
   TRY=$((TRY + 1))
 }
 

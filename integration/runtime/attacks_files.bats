@@ -32,7 +32,7 @@ load ../lib/attacks
   race "$FILE_DIR/bundle/rootfs/proc" "$FILE_DIR/bundle/rootfs/exchanged"
   started=0
   tries 60
-  while again; do
+  while again "$started"; do
     inside 'grep -E " - (proc|sysfs) " /proc/self/mountinfo | cut -d" " -f5 | sort -u | xargs echo mounts:'
     # Where it started, they are on the folders that they were to be on, which may have been renamed
     # since, and not where the link leads.
@@ -52,7 +52,7 @@ load ../lib/attacks
   race "$FILE_DIR/bundle/rootfs/proc" "$FILE_DIR/bundle/rootfs/other"
   started=0
   tries 60
-  while again; do
+  while again "$started"; do
     inside 'for d in /proc /other; do cd $d; [ ! -e version ] || { [ -c keys ] && [ -c timer_list ] && echo masked || echo unhidden; }; done'
     [[ $output != *unhidden* ]]
     [[ $output != *masked* ]] || started=$((started + 1))
@@ -72,7 +72,7 @@ load ../lib/attacks
   race "$FILE_DIR/volume/a" "$FILE_DIR/volume/b"
   started=0
   tries 100
-  while again; do
+  while again "$started"; do
     inside "cat /mnt/mine /mnt$FILE_DIR/sentinel"
     [[ $output != *secret* ]]
     [[ $output != *mine* ]] || started=$((started + 1))
