@@ -329,8 +329,11 @@ StatusOr<Record> Store::LoadHalf(const std::string& id) const {
 }
 
 StatusOr<oci::Spec> Store::LoadSpec(const Record& record) const {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(Folder(record.id) + "/config.json"));
-  return oci::Parse(text, record.bundle);
+  const auto text = ReadFile(Folder(record.id) + "/config.json");
+  // Deleted since the record was read.
+  if (ErrnoOf(text.status()) == ENOENT && !PathExists(StateFile(record.id))) return NoContainer();
+  RETURN_IF_ERROR(text.status());
+  return oci::Parse(*text, record.bundle);
 }
 
 StatusOr<StoredContainer> Store::LoadWithSpec(const std::string& id) const {
