@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sched.h>
 
+#include <algorithm>
+
 #include "ocirun/spec/fields.h"
 
 namespace ocirun::oci {
@@ -66,6 +68,10 @@ StatusOr<Capabilities> ParseCapabilities(const JsonView& view, std::vector<std::
       }
     }
   }
+  // The kernel's rule (capset(2)).
+  for (const std::string& name : caps.effective)
+    if (std::find(caps.permitted.begin(), caps.permitted.end(), name) == caps.permitted.end())
+      return view.Get("effective")->Bad(fmt::format("{} must be in \"permitted\", too", name));
   return caps;
 }
 

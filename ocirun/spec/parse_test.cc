@@ -30,6 +30,8 @@ TEST_CASE("what is wrong is named by its path") {
       {R"({"ociVersion":"2.0.0"})", "ociVersion: 2.0.0 is not supported, only 1.x is"},
       {Document(R"(,"capabilities":{"bounding":["CAP_CHOWN",1]})"),
        "process.capabilities.bounding[1]: must be a string, not number"},
+      {Document(R"(,"capabilities":{"effective":["CAP_CHOWN"],"inheritable":["CAP_CHOWN"]})"),
+       "process.capabilities.effective: CAP_CHOWN must be in \"permitted\", too"},
       {Document(R"(,"terminal":1)"), "process.terminal: must be true or false, not number"},
       {Document(R"(,"rlimits":[{"type":"RLIMIT_NOFILE","soft":2,"hard":1}])"),
        "process.rlimits[0].soft: must not be above the hard limit"},
