@@ -176,6 +176,13 @@ END
   edit_config . '.mounts += [{destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["remount", "ro", "nosuid"]}]'
   inside 'echo >/dev/null && ! touch /dev/x 2>/dev/null && touch /dev/shm/x && echo kept'
   [ "$output" = kept ]
+  for options in '["remount"]' '["remount", "ro"]' '["bind", "remount", "nosuid"]'; do
+    cp "$FILE_DIR/saved.json" config.json
+    edit_config . '.mounts += [{destination: "/tmp", type: "tmpfs", source: "tmpfs", options: '"$options"'}]'
+    inside true
+    [ "$status" -eq 1 ]
+    [[ $output == *"remount: nothing is mounted there"* ]]
+  done
 }
 
 @test "a kernel without mount_setattr: attributes by remount, recursive ones refused" {

@@ -226,8 +226,19 @@ Status MountBind(const UniqueFd& root, const oci::Mount& mount, const MountOptio
   return SetPropagation(attached, options);
 }
 
+// Where nothing is changed, or it is changed later, nobody else would notice. Kernels before 5.8
+// can't say.
+Status CheckMounted(const UniqueFd& target) {
+  struct statx st;
+  if (::statx(target.get(), "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0)
+    return SysError(errno, "statx");
+  if ((st.stx_attributes_mask & ~st.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0) return OkStatus();
+  return FailedPrecondition("remount: nothing is mounted there");
+}
+
 Status Remount(const UniqueFd& root, const oci::Mount& mount, const MountOptions& options) {
   ASSIGN_OR_RETURN(const UniqueFd target, OpenInRoot(root, mount.destination, O_PATH));
+  RETURN_IF_ERROR(CheckMounted(target));
   MountAttributes attributes = AttributesOf(options);
   if (IsReadOnlyLater(mount)) attributes.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
   RETURN_IF_ERROR(ChangeAttributes(target, attributes));
