@@ -129,6 +129,17 @@ known_calls() {
   run "${R[@]}" run --preserve-fds 600 box 3>&-
   [ "$status" -eq 1 ]
   [[ $output == *"preserved descriptor"*"bad file descriptor"* ]]
+  # Descriptors of the runtime's own come into a hole of the caller's.
+  run "${R[@]}" run --preserve-fds 8 box 3</dev/null 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- 10</dev/null
+  [ "$status" -eq 1 ]
+  [[ $output == *"preserved descriptor 4: bad file descriptor"* ]]
+}
+
+@test "a limit of descriptors that leaves none to be started through is told" {
+  edit_config . '.process.rlimits = [{type: "RLIMIT_NOFILE", soft: 3, hard: 3}]'
+  inside true
+  [ "$status" -eq 1 ]
+  [[ $output == *"RLIMIT_NOFILE: the container can't be started"*"too many open files"* ]]
 }
 
 @test "readiness goes to the service manager with the main process" {

@@ -69,9 +69,13 @@ Status CheckEnvironment(const std::vector<std::string>& env) {
 }
 
 Status CheckPreservedFds(int n) {
-  for (int fd = kFirstFd; fd < kFirstFd + n; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0)
-      return SysError(errno, "preserved descriptor", std::to_string(fd));
+  for (int fd = kFirstFd; fd < kFirstFd + n; ++fd) {
+    // One that closes at exec did not come through ours: it is one that we opened since, where the
+    // caller has left a hole.
+    const int flags = ::fcntl(fd, F_GETFD);
+    if (flags < 0 || (flags & FD_CLOEXEC) != 0)
+      return SysError(EBADF, "preserved descriptor", std::to_string(fd));
+  }
   return OkStatus();
 }
 

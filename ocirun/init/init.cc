@@ -297,7 +297,13 @@ Status FindCommand(InitContext* c, Progress* p) {
   return OkStatus();
 }
 
-Status SetLimits(InitContext* c, Progress*) { return linux_::SetRlimits(c->spec.process->rlimits); }
+Status SetLimits(InitContext* c, Progress*) {
+  if (c->spec.process->rlimits.empty()) return OkStatus();
+  RETURN_IF_ERROR(linux_::SetRlimits(c->spec.process->rlimits));
+  // `start` comes through a new descriptor, and nobody could be told that there can be none.
+  return Annotate(sys::Duplicate(c->start).status(),
+                  "RLIMIT_NOFILE: the container can't be started");
+}
 
 Status SetScheduling(InitContext* c, Progress*) {
   const oci::Process& process = *c->spec.process;

@@ -20,6 +20,16 @@ StatusOr<std::string> NextPacket(const UniqueFd& socket) {
   return packet;
 }
 
+// The same, and the descriptor that came along. Who ended without having read, or without having
+// taken our connection, did not exec: that is no end to be empty for.
+StatusOr<std::string> NextPacketWithFd(const UniqueFd& socket, UniqueFd* fd) {
+  auto packet = sys::ReceiveWithFd(socket, kMaxMessage, fd);
+  if (ErrnoOf(packet.status()) != ECONNRESET) return packet;
+  packet = sys::ReceiveWithFd(socket, kMaxMessage, fd);
+  if (packet.ok() && packet->empty()) return FailureOf(*packet);
+  return packet;
+}
+
 }  // namespace
 
 Status FailureOf(const std::string& packet) {
@@ -56,7 +66,7 @@ Status Expect(const UniqueFd& socket, Message expected) {
 Status ExpectEnd(const UniqueFd& socket, const std::function<Status(UniqueFd)>& on_listener) {
   for (;;) {
     UniqueFd fd;
-    ASSIGN_OR_RETURN(const std::string packet, sys::ReceiveWithFd(socket, kMaxMessage, &fd));
+    ASSIGN_OR_RETURN(const std::string packet, NextPacketWithFd(socket, &fd));
     if (packet.empty()) return OkStatus();
     if (packet[0] != static_cast<char>(Message::kListener) || !fd.valid()) return FailureOf(packet);
     RETURN_IF_ERROR(on_listener(std::move(fd)));
@@ -75,7 +85,7 @@ Status RequestSource(const UniqueFd& socket, size_t index) {
 
 StatusOr<UniqueFd> ReceiveSource(const UniqueFd& socket) {
   UniqueFd fd;
-  ASSIGN_OR_RETURN(const std::string packet, sys::ReceiveWithFd(socket, kMaxMessage, &fd));
+  ASSIGN_OR_RETURN(const std::string packet, NextPacketWithFd(socket, &fd));
   if (packet.size() != 1 || packet[0] != static_cast<char>(Message::kSource) || !fd.valid())
     return FailureOf(packet);
   return fd;

@@ -22,5 +22,17 @@ TEST_CASE("who ends without having read is told from a broken connection by its 
   }
 }
 
+TEST_CASE("the end of a stream means that the command runs, and a connection that broke does not") {
+  for (const bool breaks : {false, true}) {
+    auto sockets = sys::SocketPair();
+    REQUIRE(sockets.ok());
+    auto& [ours, theirs] = *sockets;
+    if (breaks) REQUIRE(SendMessage(ours, Message::kGo).ok());
+    theirs.Reset();
+    const Status heard = ExpectEnd(ours, [](const UniqueFd&) { return OkStatus(); });
+    CHECK(MessageOf(heard) == (breaks ? "the other side ended unexpectedly" : ""));
+  }
+}
+
 }  // namespace
 }  // namespace ocirun::init
