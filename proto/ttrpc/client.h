@@ -9,15 +9,15 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "proto/ttrpc/frame.h"
 
 namespace ocirun::ttrpc {
 
-// A client for unary calls over one connection. Any number of threads may call at once; one thread
-// of its own reads the answers.
+// A client for unary calls over one connection, which costs no thread: any number of them may call
+// at once, and one of those that wait reads the answers for all, until its own has come.
 class Client {
  public:
   // `address`: unix:///path, or the bare path.
@@ -42,18 +42,24 @@ class Client {
     std::string payload;
   };
 
-  explicit Client(UniqueFd socket);
-  void ReadAnswers();
-  Status ReadFrames();
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  explicit Client(UniqueFd socket) : socket_(std::move(socket)) {}
+  StatusOr<uint32_t> Send(const std::string& data, Pending* pending);
+  bool Await(const Pending& pending, Deadline deadline, std::unique_lock<std::mutex>* lock);
+  Status ReadSome(Deadline deadline);
+  void Answer(const Frame& frame);
+  void Break(const Status& why);
 
   UniqueFd socket_;
+  Decoder decoder_;         // of the one who reads
   std::mutex write_mutex_;  // one frame at a time; taken before mutex_
   std::mutex mutex_;        // of what follows
-  std::condition_variable answered_;
+  std::condition_variable changed_;
+  bool reading_ = false;  // somebody does
   std::map<uint32_t, Pending*> pending_;
   uint32_t next_stream_ = 1;
   Status broken_;
-  std::thread reader_;
 };
 
 }  // namespace ocirun::ttrpc

@@ -134,5 +134,29 @@ TEST_CASE("calls of many threads get their own answers, and the loss of the conn
   ::unlink(path.c_str());
 }
 
+TEST_CASE("whoever reads for all and has no more time leaves it to another") {
+  const std::string path = "/tmp/ocirun-test-" + RandomHex(8);
+  const auto listener = sys::ListenUnix(path, SOCK_STREAM);
+  REQUIRE(listener.ok());
+  std::thread server([&] { ServeReversed(*listener, 3); });
+  auto client = Client::Connect(path);
+  REQUIRE(client.ok());
+  Status first, second;
+  ::ttrpc::KeyValue answer;
+  std::thread reader([&] {
+    first =
+        (*client)->Call("s", "m0", ::ttrpc::KeyValue(), nullptr, std::chrono::milliseconds(100));
+  });
+  std::thread waiter([&] { second = (*client)->Call("s", "m1", ::ttrpc::KeyValue(), &answer); });
+  reader.join();
+  CHECK(first.code() == StatusCode::kDeadlineExceeded);
+  CHECK((*client)->Call("s", "m2", ::ttrpc::KeyValue(), nullptr).ok());  // now the server answers
+  waiter.join();
+  server.join();
+  CHECK(second.ok());
+  CHECK(answer.key() == "m1");
+  ::unlink(path.c_str());
+}
+
 }  // namespace
 }  // namespace ocirun::ttrpc
