@@ -122,30 +122,30 @@ bool IsCalledAsRuntime(std::string_view name) {
   return name.substr(name.rfind('/') + 1) == kRuntimeName;
 }
 
-std::vector<std::string> Runtime::CommandLine(const std::vector<std::string>& args) const {
-  std::vector<std::string> words = {NameOf(binary_), "--root", root_, "--log", log_,
+std::vector<std::string> Runtime::CommandLine(const std::vector<std::string>& args,
+                                              const std::string& log) const {
+  std::vector<std::string> words = {NameOf(binary_), "--root", root_, "--log", log,
                                     "--log-format",  "json"};
   if (cgroups_ == Cgroups::kSystemd) words.emplace_back("--systemd-cgroup");
   words.insert(words.end(), args.begin(), args.end());
   return words;
 }
 
-Status Runtime::Failure(const std::vector<std::string>& args, int wait_status) const {
+Status Runtime::Ended(const Running& run, int wait_status) {
+  const Undo remove([&] { IgnoreError(sys::Unlink(run.log), "it had nothing to say"); });
   const int code = sys::ExitCodeOf(wait_status);
   if (code == 0) return OkStatus();
-  const SpareFds::Loan loan = loop_->LendSpareFds();
-  std::string message = LastError(log_);
-  if (message.empty())
-    message = fmt::format("{} {} exited with status {}",
-                          binary_ == kBuiltIn ? kRuntimeName : binary_, args[0], code);
+  const SpareFds::Loan loan = run.loop->LendSpareFds();
+  std::string message = LastError(run.log);
+  if (message.empty()) message = fmt::format("{} exited with status {}", run.name, code);
   return Error(CodeOf(message), "{}", message);
 }
 
 void Runtime::Run(std::vector<std::string> args, Streams::ChildEnds ends, Done done) {
-  const auto pid = Begin(args, std::move(ends));
-  if (!pid.ok()) return done(pid.status());
-  loop_->OnChild(*pid, [this, args = std::move(args), done = std::move(done)](int wait_status) {
-    done(Failure(args, wait_status));
+  const auto run = Begin(args, std::move(ends));
+  if (!run.ok()) return done(run.status());
+  loop_->OnChild(run->pid, [run = *run, done = std::move(done)](int wait_status) {
+    done(Ended(run, wait_status));
   });
 }
 
@@ -153,28 +153,32 @@ void Runtime::RunInTime(const Reply& reply, std::vector<std::string> args, Strea
                         Done done) {
   const Status late = Error(StatusCode::kDeadlineExceeded, "{} took too long", args[0]);
   if (reply.IsLate()) return done(late);
-  const auto pid = Begin(args, std::move(ends));
-  if (!pid.ok()) return done(pid.status());
-  reply.WhenLate([loop = loop_, pid = *pid] {
+  const auto run = Begin(args, std::move(ends));
+  if (!run.ok()) return done(run.status());
+  reply.WhenLate([loop = loop_, pid = run->pid] {
     const SpareFds::Loan loan = loop->LendSpareFds();
     EndRuntime(pid);
   });
-  loop_->OnChild(
-      *pid, [this, args = std::move(args), done = std::move(done), reply, late](int wait_status) {
-        reply.WhenLate(nullptr);  // the number is free
-        done(reply.IsLate() ? late : Failure(args, wait_status));
-      });
+  loop_->OnChild(run->pid, [run = *run, done = std::move(done), reply, late](int wait_status) {
+    reply.WhenLate(nullptr);  // the number is free
+    const Status ended = Ended(run, wait_status);
+    done(reply.IsLate() ? late : ended);
+  });
 }
 
-StatusOr<pid_t> Runtime::Begin(const std::vector<std::string>& args, Streams::ChildEnds ends) {
-  // Errors of earlier runs must not be taken for this one's.
-  if (PathExists(log_)) IgnoreError(sys::Unlink(log_), "then an old message may be shown");
+StatusOr<Runtime::Running> Runtime::Begin(const std::vector<std::string>& args,
+                                          Streams::ChildEnds ends) {
+  // Of its own: what another one that runs at the same time says is not this one's error.
+  const std::string log = fmt::format("{}.{}", log_, ++runs_);
   const SpareFds::Loan loan = loop_->LendSpareFds();
   ASSIGN_OR_RETURN(const UniqueFd null, sys::Open("/dev/null", O_RDWR));
   const auto given = [&](const UniqueFd& end) { return end.valid() ? end.get() : null.get(); };
   const StandardFds fds = {given(ends.in), given(ends.out), given(ends.err)};
-  return binary_ == kBuiltIn ? ForkBuiltIn(CommandLine(args), fds)
-                             : SpawnProgram(CommandLine(args), fds);
+  ASSIGN_OR_RETURN(const pid_t pid, binary_ == kBuiltIn
+                                        ? ForkBuiltIn(CommandLine(args, log), fds)
+                                        : SpawnProgram(CommandLine(args, log), fds));
+  return Running{loop_, pid,
+                 fmt::format("{} {}", binary_ == kBuiltIn ? kRuntimeName : binary_, args[0]), log};
 }
 
 StatusOr<CommandResult> RunRuntime(const std::string& binary, std::vector<std::string> args,

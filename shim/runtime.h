@@ -35,8 +35,8 @@ class Runtime {
 
   enum class Cgroups { kFolders, kSystemd };  // kSystemd: --systemd-cgroup
 
-  // `binary` is a path or found in PATH. `log` is the file that the runtime reports its errors in,
-  // as JSON lines.
+  // `binary` is a path or found in PATH. `log` begins the names of the files that the runtime
+  // reports its errors in, as JSON lines: one for each run, for as long as that takes.
   Runtime(Loop* loop, std::string binary, std::string root, std::string log, Cgroups cgroups)
       : loop_(loop),
         binary_(std::move(binary)),
@@ -53,13 +53,21 @@ class Runtime {
                  Done done);
 
  private:
+  // Outlives the Runtime: its container may be deleted meanwhile.
+  struct Running {
+    Loop* loop;
+    pid_t pid;
+    std::string name, log;  // "ocirun kill"
+  };
   // A process group of its own. `ends` are closed here.
-  StatusOr<pid_t> Begin(const std::vector<std::string>& args, Streams::ChildEnds ends);
-  [[nodiscard]] std::vector<std::string> CommandLine(const std::vector<std::string>& args) const;
-  [[nodiscard]] Status Failure(const std::vector<std::string>& args, int wait_status) const;
+  StatusOr<Running> Begin(const std::vector<std::string>& args, Streams::ChildEnds ends);
+  [[nodiscard]] std::vector<std::string> CommandLine(const std::vector<std::string>& args,
+                                                     const std::string& log) const;
+  static Status Ended(const Running& run, int wait_status);
 
   Loop* loop_;
   std::string binary_, root_, log_;
+  uint64_t runs_ = 0;
   Cgroups cgroups_;
 };
 
