@@ -28,6 +28,8 @@ class Acceptor {
 
   // False: the next client waits until it is called with true.
   void TakeMore(bool more);
+  // A client who has come and was not told of yet.
+  void TakeWaiting() { Accept(); }
   [[nodiscard]] bool IsListening() const { return listener_.valid(); }
   // The listener; there are no more clients.
   UniqueFd Release();

@@ -121,6 +121,7 @@ Streams::Streams(Loop* loop, Options options, std::function<void()> on_end)
 
 Streams::~Streams() {
   CloseStdinFifo();
+  DropConsole();
   for (Source& source : sources_)
     if (source.fd) loop_->Forget(source.fd);
   if (input_watched_) loop_->Forget(input_);
@@ -169,6 +170,8 @@ Status Streams::Begin() {
 }
 
 void Streams::GiveUp() {
+  process_ended_ = true;  // no terminal is waited for
+  DropConsole();
   for (Source& source : sources_)
     if (source.fd) CloseSource(&source);
   ProcessEnded();
@@ -236,23 +239,31 @@ void Streams::RemoveConsoleSocket() {
 // A process without its terminal would be of no use to anybody, and by then it is there: for the
 // terminal there is the listener's descriptor.
 void Streams::ReceiveConsole(UniqueFd connection) {
-  const auto place = std::make_shared<UniqueFd>(console_->Release());
+  console_place_ = console_->Release();
   RemoveConsoleSocket();
   // The runtime connects long before it has a terminal to send: wait for it in the loop.
-  const auto held = std::make_shared<UniqueFd>(std::move(connection));
-  const auto on_master = [this, held, place, alive = std::weak_ptr<int>(alive_)](uint32_t) {
-    loop_->Forget(*held);
-    place->Reset();
-    if (alive.expired()) return;
-    auto master = sys::ReceiveFd(*held);
-    if (!master.ok()) return;  // the runtime failed, and says so itself
-    sources_[0].fd = std::move(*master);
-    IgnoreError(ApplySize(), "the client sends its size again");
-    IgnoreError(WatchSource(&sources_[0]), "without it the terminal stays silent");
-    FlushInput();
-  };
-  IgnoreError(loop_->Watch(*held, EPOLLIN, on_master),
+  console_connection_ = std::move(connection);
+  IgnoreError(loop_->Watch(console_connection_, EPOLLIN, [this](uint32_t) { TakeConsole(); }),
               "the runtime then fails to hand its console over");
+}
+
+void Streams::TakeConsole() {
+  if (!console_connection_) return;
+  const UniqueFd connection = std::move(console_connection_);
+  loop_->Forget(connection);
+  console_place_.Reset();
+  auto master = sys::ReceiveFd(connection);
+  if (!master.ok()) return;  // the runtime failed, and says so itself
+  sources_[0].fd = std::move(*master);
+  IgnoreError(ApplySize(), "the client sends its size again");
+  IgnoreError(WatchSource(&sources_[0]), "without it the terminal stays silent");
+  FlushInput();
+}
+
+void Streams::DropConsole() {
+  if (console_connection_) loop_->Forget(console_connection_);
+  console_connection_.Reset();
+  console_place_.Reset();
 }
 
 Status Streams::WatchSource(Source* source) {
@@ -456,14 +467,17 @@ Status Streams::ApplySize() {
 }
 
 void Streams::ProcessEnded() {
+  // The terminal was sent before the process began, though the loop may not have come to it:
+  // without it the output would end before it was read.
+  if (!process_ended_ && console_ && console_->IsListening()) console_->TakeWaiting();
+  TakeConsole();
   process_ended_ = true;
   CloseStdinFifo();
   CheckEnd();
   if (ended_ || EndsAtOnce()) return;
   loop_->After(kGrace, [this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired() || ended_) return;
-    // A client is behind: its output is not thrown away.
-    if (sources_[0].paused || sources_[1].paused) return ProcessEnded();
+    // Also while a client is behind, who may never read again: what the pipe holds is kept for him.
     for (Source& source : sources_) {
       if (!source.fd) continue;
       // What has come until now counts; what a leftover of the process writes later does not.

@@ -118,6 +118,8 @@ class Streams {
   Status ListenForConsole();
   void RemoveConsoleSocket();
   void ReceiveConsole(UniqueFd connection);
+  void TakeConsole();
+  void DropConsole();
   Status WatchSource(Source* source);
   void ReadSource(Source* source);
   bool ReadOnce(Source* source);
@@ -145,6 +147,8 @@ class Streams {
   std::string pending_input_;
   bool input_watched_ = false, input_ended_ = false;
   std::unique_ptr<Acceptor> console_;  // until the runtime has connected
+  // Until it has sent the terminal, for which there is the listener's descriptor.
+  UniqueFd console_connection_, console_place_;
   std::optional<winsize> size_;
   UniqueFd stdin_fifo_, stdin_hold_;  // containerd's stdin; our own write end, until CloseInput()
   bool stdin_watched_ = false;
