@@ -25,12 +25,19 @@ constexpr size_t kMaxUnsent = 1 << 20;
 }  // namespace
 
 struct Reply::Call {
-  Server* server;
+  Server* server = nullptr;
   std::weak_ptr<Server::Connection> connection;
-  uint32_t stream;
+  uint32_t stream = 0;
   std::optional<Loop::Timer> timer = {};
   bool answered = false, late = false;
   std::function<void()> when_late = {};
+
+  // Whoever held it has gone without a word: its client would wait for ever.
+  ~Call() {
+    if (answered) return;
+    if (const auto strong = connection.lock())
+      server->SendAnswer(strong, stream, NotFound("what was asked for is gone"), nullptr);
+  }
 };
 
 void Reply::operator()(const Status& status, const google::protobuf::MessageLite* message) const {
@@ -133,7 +140,11 @@ void Server::HandleFrame(const ConnectionPtr& connection, const ttrpc::Frame& fr
 // `limit` 0: as long as it takes.
 Reply Server::NewReply(const ConnectionPtr& connection, uint32_t stream,
                        std::chrono::nanoseconds limit) {
-  Reply reply(std::make_shared<Reply::Call>(Reply::Call{this, connection, stream}));
+  const auto call = std::make_shared<Reply::Call>();
+  call->server = this;
+  call->connection = connection;
+  call->stream = stream;
+  Reply reply(call);
   if (limit.count() <= 0) return reply;
   const auto delay = std::chrono::ceil<std::chrono::milliseconds>(
       std::min<std::chrono::nanoseconds>(limit, kLongest));

@@ -271,6 +271,9 @@ StatusOr<TaskService::ContainerPtr> TaskService::NewContainer(
 }
 
 void TaskService::Create(const task::CreateTaskRequest& request, Reply reply) {
+  // It would be without a shim before it is made.
+  if (shutdown_wanted_)
+    return reply(Error(StatusCode::kUnavailable, "the shim is about to end"), nullptr);
   if (containers_.count(request.id()) != 0)
     return reply(Error(StatusCode::kAlreadyExists, "container {} exists", request.id()), nullptr);
   const auto created = NewContainer(request);
@@ -394,7 +397,7 @@ void TaskService::Start(const task::StartRequest& request, Reply reply) {
   const auto container = FindContainer(request.id());
   const auto process = FindProcess(request.id(), request.exec_id());
   if (!process.ok()) return reply(process.status(), nullptr);
-  if ((*process)->state != State::kCreated)
+  if ((*process)->state != State::kCreated || (*process)->deleting)
     return reply(FailedPrecondition("cannot start a process that is not created"), nullptr);
   if (!request.exec_id().empty()) return StartExec(*container, *process, std::move(reply));
   StartInit(*container, reply);
@@ -474,7 +477,8 @@ void TaskService::Exec(const task::ExecProcessRequest& request, Reply reply) {
   const auto container = FindContainer(request.id());
   if (!container.ok()) return reply(container.status(), nullptr);
   // At once, as with runc's: a client waits for the end of what was added, and this can't begin.
-  if ((*container)->processes.at("")->exited)
+  const Process& init = *(*container)->processes.at("");
+  if (init.exited || init.deleting)
     return reply(FailedPrecondition("cannot exec in a stopped container"), nullptr);
   if (!IsPlainId(request.exec_id())) return reply(InvalidArgument("invalid exec id"), nullptr);
   if ((*container)->processes.count(request.exec_id()) != 0)
@@ -511,9 +515,19 @@ void TaskService::StartExec(const ContainerPtr& container, const ProcessPtr& pro
   });
 }
 
+namespace {
+
+// What the names of an exec's files in the bundle begin with. An id may be "init" or "shim", whose
+// pid files are there, too.
+std::string ExecFiles(const std::string& bundle, const std::string& exec_id) {
+  return fmt::format("{}/exec-{}", bundle, exec_id);
+}
+
+}  // namespace
+
 void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& process,
                           const Reply& reply) {
-  const std::string prefix = fmt::format("{}/{}", container->bundle, process->id);
+  const std::string prefix = ExecFiles(container->bundle, process->id);
   const Status written = WriteFile(prefix + "-process.json", process->process_json, 0600);
   if (!written.ok()) return ExecFailed(container, process, written, reply);
   std::vector<std::string> args = {"exec",     "--process",  prefix + "-process.json",
@@ -528,7 +542,7 @@ void TaskService::RunExec(const ContainerPtr& container, const ProcessPtr& proce
 
 void TaskService::RanExec(const ContainerPtr& container, const ProcessPtr& process,
                           const Status& ran, const Reply& reply) {
-  const std::string prefix = fmt::format("{}/{}", container->bundle, process->id);
+  const std::string prefix = ExecFiles(container->bundle, process->id);
   const auto pid = ReadPid(prefix + ".pid");
   for (const char* suffix : {"-process.json", ".pid"})
     IgnoreError(sys::Unlink(prefix + suffix), "it was not written");
@@ -730,6 +744,9 @@ void TaskService::Delete(const task::DeleteRequest& request, Reply reply) {
   const ProcessPtr& process = *found;
   if (process->state != State::kStopped && process->state != State::kCreated)
     return reply(FailedPrecondition("cannot delete a running process"), nullptr);
+  // As with runc's the second one waits for the first one, and finds nothing.
+  if (process->deleting) return process->also_deleting.push_back(reply);
+  process->deleting = true;
   if (request.exec_id().empty()) return DeleteInit(*container, process, reply);
   DeleteExec(*container, process, [process, reply] {
     auto response = ExitOf<task::DeleteResponse>(*process);
@@ -744,7 +761,10 @@ void TaskService::DeleteExec(const ContainerPtr& container, const ProcessPtr& pr
     StopKeeping(process.get());
     KeepForClients(process.get());
     container->processes.erase(process->id);
+    const auto gone = NotFound("process {} does not exist", process->id);
+    for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(gone, nullptr);
     deleted();
+    for (const Reply& other : std::exchange(process->also_deleting, {})) other(gone, nullptr);
   });
 }
 
@@ -758,8 +778,10 @@ void TaskService::DeleteAfter(std::chrono::seconds time, const ContainerPtr& con
         const ProcessPtr exec = weak_process.lock();
         if (!of || !exec) return;
         exec->keep_timer.reset();
-        if (exec->state == State::kCreated || exec->state == State::kStopped)
-          DeleteExec(of, exec, [] {});
+        if (exec->deleting) return;
+        if (exec->state != State::kCreated && exec->state != State::kStopped) return;
+        exec->deleting = true;
+        DeleteExec(of, exec, [] {});
       });
 }
 
@@ -780,12 +802,19 @@ void TaskService::DeleteInit(const ContainerPtr& container, const ProcessPtr& in
     auto response = ExitOf<task::DeleteResponse>(*init);
     response.set_pid(static_cast<uint32_t>(init->pid));
     reply(OkStatus(), &response);
+    for (const Reply& other : std::exchange(init->also_deleting, {}))
+      other(NotFound("container not created"), nullptr);
   };
   container->runtime->Run({"delete", "--force", container->id}, {},
                           [this, container, init, answer, reply](Status status) {
                             if (IsNotFound(status)) status = OkStatus();
                             if (status.ok()) status = Unmount(*container);
-                            if (!status.ok()) return reply(status, nullptr);
+                            if (!status.ok()) {
+                              init->deleting = false;
+                              for (const Reply& other : std::exchange(init->also_deleting, {}))
+                                other(status, nullptr);
+                              return reply(status, nullptr);
+                            }
                             CloseProcess(init, answer);
                           });
 }

@@ -61,6 +61,8 @@ class TaskService {
     int exit_signal = 0;  // that ended it; 0: none
     UnixNanos exited_at = 0;
     bool terminal = false, exited = false;
+    bool deleting = false;  // it is neither started nor used any more
+    std::vector<Reply> also_deleting;
     std::string stdin_uri, stdout_uri, stderr_uri;
     std::string process_json;    // of an exec
     std::string console_socket;  // with a terminal
