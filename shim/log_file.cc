@@ -15,6 +15,7 @@
 #include "base/open_fds.h"
 #include "base/sys/file.h"
 #include "base/sys/process.h"
+#include "base/text.h"
 #include "base/time.h"
 #include "shim/gzip.h"
 
@@ -58,6 +59,7 @@ StatusOr<std::unique_ptr<LogFile>> LogFile::Open(Loop* loop, Options options) {
   std::unique_ptr<LogFile> log(new LogFile(loop, std::move(options)));
   RETURN_IF_ERROR(log->OpenFile(O_CREAT));
   log->TidyUp();
+  log->EndTornLine();
   if (log->options_.compress) log->CompressNext();
   return log;
 }
@@ -73,21 +75,59 @@ std::string LogFile::Plain(unsigned number) const {
 }
 
 Status LogFile::OpenFile(int flags) {
-  ASSIGN_OR_RETURN(UniqueFd file, sys::Open(options_.path, O_WRONLY | O_APPEND | flags, kMode));
-  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(file));
-  file_ = std::move(file);
+  // Not waiting: of a fifo, for its reader.
+  auto file = sys::Open(options_.path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | flags, kMode);
+  const auto is_fifo = [&] {
+    const auto st = sys::Stat(*file);
+    return st.ok() && S_ISFIFO(st->st_mode);
+  };
+  if (ErrnoOf(file.status()) == ENXIO || (file.ok() && is_fifo()))
+    return InvalidArgument("{}: must be a file, not a fifo", options_.path);
+  RETURN_IF_ERROR(file.status());
+  ASSIGN_OR_RETURN(const struct stat st, sys::Stat(*file));
+  file_ = *std::move(file);
   size_ = static_cast<uint64_t>(st.st_size);
   return OkStatus();
+}
+
+// A shim that was killed in the middle of a line: it stays alone, and does not spoil the next one.
+void LogFile::EndTornLine() {
+  if (size_ == 0) return;
+  const auto file = sys::Open(options_.path, O_RDONLY | O_NONBLOCK);
+  char last = '\n';
+  if (!file.ok() || ::pread(file->get(), &last, 1, static_cast<off_t>(size_ - 1)) != 1) return;
+  if (last != '\n' && sys::WriteAll(file_, "\n").ok()) ++size_;
+}
+
+// Of the files that there are beside the current one, the lowest first.
+std::set<unsigned> LogFile::OldNumbers() const {
+  std::set<unsigned> numbers;
+  const size_t slash = options_.path.rfind('/');
+  const auto names = ListFolder(slash == 0 ? "/" : options_.path.substr(0, slash));
+  if (!names.ok()) return numbers;
+  const std::string prefix = options_.path.substr(slash + 1) + ".";
+  for (const std::string& name : *names) {
+    if (!name.starts_with(prefix)) continue;
+    const auto number =
+        static_cast<unsigned>(LeadingNumber(name.substr(prefix.size())).value_or(0));
+    if (number != 0 && (PathExists(Plain(number)) || PathExists(Packed(number))))
+      numbers.insert(number);
+  }
+  return numbers;
 }
 
 // What a shim that was killed left.
 void LogFile::TidyUp() {
   IgnoreError(UnlinkIfThere(Half()), "it is overwritten");
-  while (PathExists(Plain(old_files_ + 1)) || PathExists(Packed(old_files_ + 1))) {
-    ++old_files_;
+  for (const unsigned number : OldNumbers()) {
     // It was whole on disk before it had its name.
-    if (PathExists(Packed(old_files_)))
-      IgnoreError(UnlinkIfThere(Plain(old_files_)), "a reader prefers it, and sees the same");
+    const bool packed = PathExists(Packed(number));
+    if (packed) IgnoreError(UnlinkIfThere(Plain(number)), "a reader prefers it, and sees the same");
+    ++old_files_;
+    // Amid a rotation there is a gap, which the next one would close with another file.
+    if (number == old_files_) continue;
+    const std::string suffix = packed ? ".gz" : "";
+    IgnoreError(sys::Rename(Plain(number) + suffix, Plain(old_files_) + suffix), "as it was");
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -61,7 +62,9 @@ class LogFile {
   Status OpenFile(int flags);
   Status Rotate();
   Status Shift();
+  [[nodiscard]] std::set<unsigned> OldNumbers() const;
   void TidyUp();
+  void EndTornLine();
   void CompressNext();
   Status StartCompressing(unsigned number);
   void Compressed(int wait_status);

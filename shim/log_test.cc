@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <csignal>
@@ -181,6 +182,39 @@ TEST_CASE("what a crash left is tidied up, and compressed at last") {
   CHECK(Gunzip(path + ".1.gz") == "one");
   CHECK(*ReadFile(path + ".2.gz") == "whole");
   CHECK_FALSE(PathExists(path + ".gz-new"));
+}
+
+TEST_CASE("a gap that a crash left in a rotation is closed, and nothing behind it lost") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  CHECK(WriteFile(path, Line("current\n")).ok());
+  CHECK(WriteFile(path + ".2", "two").ok());
+  CHECK(WriteFile(path + ".3.gz", "three").ok());
+  CHECK(WriteFile(path + ".4x", "another's").ok());
+  const auto log = Open(kJsonFormat, {.path = path, .max_size = 10, .max_file = 4});
+  CHECK(*ReadFile(path + ".1") == "two");
+  CHECK(*ReadFile(path + ".2.gz") == "three");
+  CHECK(log->Append(Stream::kStdout, "new\n", kTime).ok());
+  CHECK(*ReadFile(path + ".1") == Line("current\n"));
+  CHECK(*ReadFile(path + ".2") == "two");
+  CHECK(*ReadFile(path + ".3.gz") == "three");
+  CHECK(*ReadFile(path + ".4x") == "another's");
+}
+
+TEST_CASE("a line that was not finished gets an end") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  CHECK(WriteFile(path, "half a li").ok());
+  CHECK(Open(kJsonFormat, {.path = path})->Append(Stream::kStdout, "new\n", kTime).ok());
+  CHECK(*ReadFile(path) == "half a li\n" + Line("new\n"));
+}
+
+TEST_CASE("a fifo is no log: who opens it could wait for ever") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  const auto log = LogWriter::Open(kJsonFormat, nullptr, {.path = path});
+  CHECK(log.status().code() == StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("a reopened log goes on in the new file; a line that is not finished is whole there") {
