@@ -17,6 +17,7 @@
 #include "shim/options.h"
 #include "shim/rootfs.h"
 #include "shim/runtime.h"
+#include "shim/service.h"
 
 namespace ocirun::shim {
 namespace {
@@ -64,7 +65,7 @@ StatusOr<int> Delete(const Flags& flags) {
   constexpr uint32_t kKilled = 128 + SIGKILL;
   response.set_pid(InitPid(bundle));
   response.set_exit_status(kKilled);
-  response.mutable_exited_at()->set_seconds(NowUnixNanos() / 1'000'000'000);
+  FillTime(NowUnixNanos(), response.mutable_exited_at());
   RETURN_IF_ERROR(Print(response.SerializeAsString()));
   return 0;
 }

@@ -21,7 +21,7 @@ bool IsChild(pid_t pid) {
 
 }  // namespace
 
-// Orphans of the container that nobody will ask for are forgotten, oldest number first, past this.
+// Orphans of the container that nobody will ask for are forgotten, the earliest first, past this.
 constexpr size_t kMaxEarlyExits = 1024;
 
 StatusOr<std::unique_ptr<Loop>> Loop::Create() {
@@ -65,7 +65,8 @@ void Loop::Forget(const UniqueFd& fd) {
 }
 
 void Loop::OnChild(pid_t pid, OnExit exited) {
-  const auto early = early_exits_.find(pid);
+  const auto early = std::find_if(early_exits_.begin(), early_exits_.end(),
+                                  [pid](const auto& exit) { return exit.first == pid; });
   // An end that was noted may be that of an earlier process with this number, an orphan of the
   // container: while there is a child that is called so, this one has not been reaped.
   if (early == early_exits_.end() || IsChild(pid)) {
@@ -96,8 +97,10 @@ void Loop::Reap() {
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
     const auto child = children_.find(pid);
     if (child == children_.end()) {
-      early_exits_[pid] = status;
-      if (early_exits_.size() > kMaxEarlyExits) early_exits_.erase(early_exits_.begin());
+      // The end of one that had the number before says nothing any more.
+      std::erase_if(early_exits_, [pid](const auto& exit) { return exit.first == pid; });
+      early_exits_.emplace_back(pid, status);
+      if (early_exits_.size() > kMaxEarlyExits) early_exits_.pop_front();
       continue;
     }
     const OnExit exited = std::move(child->second);

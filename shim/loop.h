@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -76,7 +77,7 @@ class Loop {
   std::map<int, Watched> watches_;
   uint32_t last_serial_ = 0;
   std::map<pid_t, OnExit> children_;
-  std::map<pid_t, int> early_exits_;  // nobody has asked for them yet
+  std::deque<std::pair<pid_t, int>> early_exits_;  // with their wait status: unasked for yet
   Timers timers_;
 };
 
