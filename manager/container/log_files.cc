@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -45,7 +47,7 @@ void ReadExtraField(LogPart* part) {
 
 StatusOr<LogPart> OpenPart(const std::string& path, bool packed) {
   LogPart part{.packed = packed};
-  ASSIGN_OR_RETURN(part.file, sys::Open(path, O_RDONLY));
+  ASSIGN_OR_RETURN(part.file, sys::Open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   if (packed) {
     ReadExtraField(&part);
     return part;
@@ -58,60 +60,67 @@ StatusOr<LogPart> OpenPart(const std::string& path, bool packed) {
   return part;
 }
 
+std::string NameOf(const std::string& path, int number, bool packed) {
+  if (number == 0) return path;
+  return fmt::format("{}.{}{}", path, number, packed ? ".gz" : "");
+}
+
 // Plain first: a packed file has its name before the plain one goes.
 StatusOr<LogPart> OpenNumber(const std::string& path, int number) {
-  const std::string name = fmt::format("{}.{}", path, number);
-  StatusOr<LogPart> part = OpenPart(name, false);
-  return ErrnoOf(part.status()) == ENOENT ? OpenPart(name + ".gz", true) : std::move(part);
+  StatusOr<LogPart> part = OpenPart(NameOf(path, number, false), false);
+  if (ErrnoOf(part.status()) != ENOENT) return part;
+  return OpenPart(NameOf(path, number, true), true);
 }
 
-// A file was opened by two of its names while they moved up, or is gone: packed, and seen a second
-// time as that, or too old. Among files that are open an inode tells which is which; what a packed
-// one says of its former self may be another's since.
-StatusOr<bool> HaveMoved(const std::vector<LogPart>& parts) {
-  ino_t newer = 0;
-  for (const LogPart& part : parts) {
-    ASSIGN_OR_RETURN(const struct stat st, sys::Stat(part.file));
-    if (st.st_nlink == 0 || st.st_ino == newer) return true;
-    newer = st.st_ino;
+// The number that a file has by now, which was `from`; nothing: it was packed, or is gone.
+std::optional<int> NumberOf(const std::string& path, const LogPart& part, int from) {
+  constexpr int kFar = 64;  // that many rotations in the time between two looks
+  const auto own = sys::Stat(part.file);
+  for (int number = from; own.ok() && number < from + kFar; ++number) {
+    const auto st = sys::StatPath(NameOf(path, number, part.packed));
+    if (st.ok() && st->st_ino == own->st_ino) return number;
   }
-  return false;
+  return std::nullopt;
 }
 
-// Newest first, as far as the part with the inode; Unavailable when somebody has rotated them
-// meanwhile.
-StatusOr<std::vector<LogPart>> TryToOpen(const std::string& path, uint64_t known) {
-  std::vector<LogPart> parts;
+// Newest first, as far as the part with the inode. Unavailable when one was packed or thrown away
+// meanwhile, or the newest is about to be made.
+//
+// A rotation moves all files up, the oldest first. So while a file stays at N the next older one is
+// at N + 1, or at N + 2 when its move is done and the file's is still to come, or there is none.
+// Where a number is missing because somebody has removed it the same is right.
+StatusOr<std::vector<LogPart>> TryToOpen(const std::string& path, uint64_t known, bool last_try) {
   const Status moved = Error(StatusCode::kUnavailable, "{} is being rotated", path);
-  const auto is_known = [&] { return known != 0 && parts.back().inode == known; };
-  StatusOr<LogPart> current = OpenPart(path, false);
-  const bool is_there = current.ok();
-  if (!is_there && ErrnoOf(current.status()) != ENOENT) return current.status();
-  const uint64_t inode = is_there ? current->inode : 0;
-  if (is_there) parts.push_back(*std::move(current));
-  for (int number = 1; parts.empty() || !is_known(); ++number) {
-    StatusOr<LogPart> part = OpenNumber(path, number);
-    if (part.ok()) {
-      parts.push_back(*std::move(part));
-      continue;
-    }
-    if (ErrnoOf(part.status()) != ENOENT) return part.status();
-    // The others move up before a gap is filled.
-    if (OpenNumber(path, number + 1).ok()) return moved;
-    break;
+  std::vector<LogPart> parts;
+  int at = 0;
+  StatusOr<LogPart> part = OpenPart(path, false);
+  if (ErrnoOf(part.status()) == ENOENT) {
+    while (at < 2 && ErrnoOf(part.status()) == ENOENT) part = OpenNumber(path, ++at);
+    if (ErrnoOf(part.status()) == ENOENT) return parts;
+    if (!last_try) return moved;
   }
-  if (!is_there) return parts.empty() ? StatusOr<std::vector<LogPart>>(std::move(parts)) : moved;
-  const auto now = sys::StatPath(path);
-  if (!now.ok() || now->st_ino != inode) return moved;
-  ASSIGN_OR_RETURN(const bool have_moved, HaveMoved(parts));
-  return have_moved ? moved : StatusOr<std::vector<LogPart>>(std::move(parts));
+  RETURN_IF_ERROR(part.status());
+  parts.push_back(*std::move(part));
+  while (known == 0 || parts.back().inode != known) {
+    int next = at + 1;
+    part = OpenNumber(path, next);
+    if (ErrnoOf(part.status()) == ENOENT) part = OpenNumber(path, ++next);
+    const auto now = NumberOf(path, parts.back(), at);
+    if (!now.has_value()) return moved;
+    if (std::exchange(at, *now) != *now) continue;
+    if (ErrnoOf(part.status()) == ENOENT) break;
+    RETURN_IF_ERROR(part.status());
+    parts.push_back(*std::move(part));
+    at = next;
+  }
+  return parts;
 }
 
 }  // namespace
 
 StatusOr<std::vector<LogPart>> OpenLog(const std::string& path, uint64_t known) {
   for (int tries = 1;; ++tries) {
-    StatusOr<std::vector<LogPart>> parts = TryToOpen(path, known);
+    StatusOr<std::vector<LogPart>> parts = TryToOpen(path, known, tries == kMaxTries);
     if (parts.ok()) std::reverse(parts->begin(), parts->end());
     if (parts.status().code() != StatusCode::kUnavailable || tries == kMaxTries) return parts;
     std::this_thread::sleep_for(kBetweenTries);

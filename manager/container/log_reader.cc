@@ -197,7 +197,9 @@ Status ReadLogs(const std::string& path, const LogQuery& query, const std::funct
                 const std::function<bool(const LogEntry&)>& entry) {
   Reading reading(path, query);
   for (bool begun = false;;) {
-    const bool last = !query.follow || ended();  // asked before reading: what was written is read
+    // Asked before reading: what was written is read.
+    const bool last =
+        !query.follow || ended() || (query.until != 0 && NowUnixNanos() > query.until);
     if (!begun) {
       ASSIGN_OR_RETURN(begun, reading.Begin());
     }

@@ -211,5 +211,70 @@ TEST_CASE("who follows sees every line once, however the files move") {
   CHECK(last == kLines);
 }
 
+TEST_CASE("a file that somebody has removed hides none of the others") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  Write(path, Lines(7, 8));
+  Write(path + ".2", Lines(3, 4));
+  WritePacked(path + ".3.gz", Lines(1, 2), "");
+  CHECK(Read(path, {}) == "1 2 3 4 7 8");
+  CHECK(sys::Unlink(path).ok());
+  CHECK(Read(path, {}) == "1 2 3 4");
+}
+
+TEST_CASE("who follows until a time that has come is done") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  Write(path, Lines(1, 3));
+  int lines = 0;
+  const Status status = ReadLogs(
+      path, {.until = kStart + 2 * kSecond, .follow = true}, [] { return false; },
+      [&](const ocid::v1::LogEntry&) { return ++lines < 100; });
+  CHECK(status.ok());
+  CHECK(lines == 2);
+}
+
+// The number of the first line of each file.
+std::vector<int> FirstLines(const std::vector<LogPart>& parts) {
+  std::vector<int> numbers;
+  for (const LogPart& part : parts) {
+    int number = 0;
+    char text[8] = {};
+    if (::pread(part.file.get(), text, sizeof text - 1, 0) > 0) number = std::atoi(text);
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+TEST_CASE("files that move up faster than they are opened are opened in order, each once") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  constexpr int kFiles = 200;
+  std::atomic<bool> ended{false};
+  int made = kFiles + 1;
+  for (int n = 0; n <= kFiles; ++n)
+    Write(n == 0 ? path : fmt::format("{}.{}", path, n), std::to_string(made - n));
+  std::thread writer([&] {
+    while (!ended) {
+      for (int n = kFiles; n >= 0; --n)
+        IgnoreError(sys::Rename(n == 0 ? path : fmt::format("{}.{}", path, n),
+                                fmt::format("{}.{}", path, n + 1)),
+                    "not there");
+      Write(path, std::to_string(++made));
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    const auto parts = OpenLog(path);
+    CHECK(parts.ok());
+    if (!parts.ok()) break;
+    const std::vector<int> numbers = FirstLines(*parts);
+    CHECK(numbers.size() > kFiles / 2);
+    // The newest may be empty still.
+    for (size_t at = 1; at + 1 < numbers.size(); ++at) CHECK(numbers[at] == numbers[at - 1] + 1);
+  }
+  ended = true;
+  writer.join();
+}
+
 }  // namespace
 }  // namespace ocirun::container
