@@ -144,3 +144,52 @@ left_nothing() {
   is unless running
   "$OCICTL" rm -f always unless failure no never
 }
+
+# record_of ID: as the database has it. put_back ID: the same, from stdin.
+record_of() {
+  python3 - "$FILE_DIR/root/meta.db" "$1" <<'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+print(db.execute("SELECT record FROM containers WHERE id = ?", (sys.argv[2],)).fetchone()[0])
+END
+}
+put_back() {
+  python3 -c '
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("UPDATE containers SET running = 0, record = ? WHERE id = ?", (sys.stdin.read().strip(), sys.argv[2]))
+db.commit()' "$FILE_DIR/root/meta.db" "$1"
+}
+
+@test "a daemon that is killed after a start, before it has noted it: nothing of that run is left" {
+  ID=$("$OCICTL" create --name box busybox sleep 1000)
+  record_of "$ID" >"$FILE_DIR/record"
+  for _ in {1..5}; do
+    "$OCICTL" start box
+    PID=$(state_of box Pid)
+    shim=$(cat "$FILE_DIR/state/containers/$ID/shim.pid")
+    kill_ocid
+    put_back "$ID" <"$FILE_DIR/record"
+    start_ocid
+    is box created
+    gone() { ! kill -0 "$shim" 2>/dev/null && [ ! -e "/proc/$PID" ]; }
+    eventually gone
+  done
+  "$OCICTL" rm box
+}
+
+@test "a shim that hangs holds up neither the next daemon nor the other containers" {
+  "$OCICTL" run -d --name hangs busybox sh -c 'trap "exit 3" TERM; sleep 1000 & wait'
+  "$OCICTL" run -d --name fine busybox sleep 1000
+  shim=$(cat "$FILE_DIR/state/containers/$("$OCICTL" inspect -f '{{.Id}}' hangs)/shim.pid")
+  kill -STOP "$shim"
+  kill_ocid
+  start_ocid
+  is fine running
+  is hangs running
+  "$OCICTL" rm -f fine
+  kill -CONT "$shim"
+  "$OCICTL" stop hangs
+  [ "$(state_of hangs ExitCode)" = 3 ]
+  "$OCICTL" rm hangs
+}

@@ -135,6 +135,7 @@ class ContainerManager {
   StatusOr<LivePtr> Find(const std::string& name);
   Status Recover();
   void RecoverOne(const LivePtr& live);
+  static void EndOrphan(const std::string& id, ShimClient* shim);
   Status RemoveGarbage();
   Status Save(const ocid::v1::Container& record);
   Status CheckName(const std::string& name);

@@ -3,7 +3,9 @@
 // A daemon that starts finds the containers of the one before it: those that run are reconnected to
 // their shims, those that ended meanwhile get their exit status, what was half made is taken away.
 #include <google/protobuf/util/json_util.h>
+#include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <csignal>
 #include <thread>
 
@@ -85,6 +87,25 @@ Status ContainerManager::RemoveGarbage() {
   return OkStatus();
 }
 
+// What was asked for may be under way still, and a process that was killed has not ended at once:
+// until then there is nothing that could be deleted, and a shim that keeps its container stays.
+void ContainerManager::EndOrphan(const std::string& id, ShimClient* shim) {
+  constexpr auto kTime = std::chrono::seconds(10);
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  const auto until = std::chrono::steady_clock::now() + kTime;
+  Status deleted;
+  for (;;) {
+    IgnoreError(shim->Kill("", SIGKILL, true, kTime), "it may not have started");
+    deleted = shim->Delete("", kTime);
+    if (deleted.code() != StatusCode::kFailedPrecondition) break;
+    if (std::chrono::steady_clock::now() >= until) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  if (!deleted.ok() && !IsNotFound(deleted))
+    spdlog::warn("container {}: the shim can't delete it: {}", id, MessageOf(deleted));
+  shim->Shutdown();
+}
+
 void ContainerManager::RecoverOne(const LivePtr& live) {
   Container& record = live->record;
   live->stop_wanted = record.state().stopped_by_hand();
@@ -95,9 +116,7 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
     }
     // A daemon that was killed amid a start has a shim that nobody knows of.
     if (const auto orphan = ShimClient::Reconnect(bundle, record.id()); orphan.ok()) {
-      IgnoreError((*orphan)->Kill("", SIGKILL, true), "it may not have started");
-      IgnoreError((*orphan)->Delete(""), "the shim ends anyway");
-      (*orphan)->Shutdown();
+      EndOrphan(record.id(), orphan->get());
     }
     Cleanup(&record);
     if (record.host_config().auto_remove()) {
@@ -109,11 +128,15 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
   if (connected.ok()) {
     const std::shared_ptr<ShimClient> shim = *std::move(connected);
     const auto state = shim->GetState();
-    if (state.ok() && state->running) {
+    // One that hangs must not keep us from the others; it is heard of when it goes on.
+    const bool hangs = state.status().code() == StatusCode::kDeadlineExceeded;
+    if (hangs) spdlog::warn("container {}: its shim does not answer", record.id());
+    if (hangs || (state.ok() && state->running)) {
       live->shim = shim;
       live->task_created = true;
-      record.mutable_state()->set_status(state->paused ? ContainerState::STATUS_PAUSED
-                                                       : ContainerState::STATUS_RUNNING);
+      if (state.ok())
+        record.mutable_state()->set_status(state->paused ? ContainerState::STATUS_PAUSED
+                                                         : ContainerState::STATUS_RUNNING);
       const auto endpoint = EndpointOf(record);
       if (!endpoint.endpoint_id.empty()) {
         IgnoreError(bridge_->Restore(record.id(), endpoint),
@@ -121,7 +144,7 @@ void ContainerManager::RecoverOne(const LivePtr& live) {
       }
     }
     // Wait answers at once for one that has ended.
-    if (state.ok()) {
+    if (hangs || state.ok()) {
       std::thread([this, live, shim] { Monitor(live, shim); }).detach();
       return;
     }

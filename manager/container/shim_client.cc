@@ -15,6 +15,8 @@ namespace {
 namespace task = containerd::task::v3;
 
 constexpr const char* kService = "containerd.task.v3.Task";
+// Of a look at what the shim holds in memory.
+constexpr std::chrono::seconds kStateTime{5};
 
 UnixNanos TimeOf(const wire::Timestamp& time) {
   return time.seconds() * 1'000'000'000 + time.nanos();
@@ -60,8 +62,8 @@ StatusOr<std::unique_ptr<ShimClient>> ShimClient::Reconnect(const std::string& b
 }
 
 Status ShimClient::Call(const char* method, const google::protobuf::MessageLite& request,
-                        google::protobuf::MessageLite* response) {
-  return client_->Call(kService, method, request, response);
+                        google::protobuf::MessageLite* response, std::chrono::nanoseconds limit) {
+  return client_->Call(kService, method, request, response, limit);
 }
 
 Status ShimClient::Create(const std::string& bundle, const TaskIo& io, const ShimStart& start) {
@@ -101,14 +103,15 @@ Status ShimClient::Exec(const std::string& exec_id, const TaskIo& io, const Json
   return Call("Exec", request, &response);
 }
 
-Status ShimClient::Kill(const std::string& exec_id, int signal, bool all) {
+Status ShimClient::Kill(const std::string& exec_id, int signal, bool all,
+                        std::chrono::nanoseconds limit) {
   task::KillRequest request;
   request.set_id(id_);
   request.set_exec_id(exec_id);
   request.set_signal(static_cast<uint32_t>(signal));
   request.set_all(all);
   wire::Empty response;
-  return Call("Kill", request, &response);
+  return Call("Kill", request, &response, limit);
 }
 
 StatusOr<ExitInfo> ShimClient::Wait(const std::string& exec_id) {
@@ -120,12 +123,12 @@ StatusOr<ExitInfo> ShimClient::Wait(const std::string& exec_id) {
   return ExitInfo{.status = response.exit_status(), .time = TimeOf(response.exited_at())};
 }
 
-Status ShimClient::Delete(const std::string& exec_id) {
+Status ShimClient::Delete(const std::string& exec_id, std::chrono::nanoseconds limit) {
   task::DeleteRequest request;
   request.set_id(id_);
   request.set_exec_id(exec_id);
   task::DeleteResponse response;
-  return Call("Delete", request, &response);
+  return Call("Delete", request, &response, limit);
 }
 
 Status ShimClient::Resize(const std::string& exec_id, uint32_t width, uint32_t height) {
@@ -156,7 +159,7 @@ StatusOr<ShimClient::State> ShimClient::GetState() {
   task::StateRequest request;
   request.set_id(id_);
   task::StateResponse response;
-  RETURN_IF_ERROR(Call("State", request, &response));
+  RETURN_IF_ERROR(Call("State", request, &response, kStateTime));
   const auto status = response.status();
   return State{.pid = static_cast<int>(response.pid()),
                .running = status == containerd::v1::types::RUNNING ||

@@ -3,6 +3,7 @@
 // One container's shim, seen from the daemon: containerd's task API v3 over ttrpc.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -49,9 +50,12 @@ class ShimClient {
   Status Create(const std::string& bundle, const TaskIo& io, const ShimStart& start);
   StatusOr<int> StartProcess(const std::string& exec_id);  // process id
   Status Exec(const std::string& exec_id, const TaskIo& io, const Json& process);
-  Status Kill(const std::string& exec_id, int signal, bool all);
+  // `limit` 0: as long as it takes; then DeadlineExceeded.
+  Status Kill(const std::string& exec_id, int signal, bool all,
+              std::chrono::nanoseconds limit = std::chrono::nanoseconds(0));
   StatusOr<ExitInfo> Wait(const std::string& exec_id);  // blocks
-  Status Delete(const std::string& exec_id);
+  Status Delete(const std::string& exec_id,
+                std::chrono::nanoseconds limit = std::chrono::nanoseconds(0));
   Status Resize(const std::string& exec_id, uint32_t width, uint32_t height);
   Status Pause();
   Status Resume();
@@ -60,6 +64,7 @@ class ShimClient {
     bool running = false;
     bool paused = false;
   };
+  // DeadlineExceeded: the shim hangs.
   StatusOr<State> GetState();
   // Asks the shim to end. Its answer may be lost with it.
   void Shutdown();
@@ -68,7 +73,8 @@ class ShimClient {
   ShimClient(std::string id, std::unique_ptr<ttrpc::Client> client)
       : id_(std::move(id)), client_(std::move(client)) {}
   Status Call(const char* method, const google::protobuf::MessageLite& request,
-              google::protobuf::MessageLite* response);
+              google::protobuf::MessageLite* response,
+              std::chrono::nanoseconds limit = std::chrono::nanoseconds(0));
 
   std::string id_;
   std::unique_ptr<ttrpc::Client> client_;
