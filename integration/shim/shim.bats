@@ -958,3 +958,132 @@ give_fds() {
   grep -q /dev/pts/ "$BUNDLE/log"
   call delete box
 }
+
+# ---- calls side by side
+
+@test "execs that fail side by side say each its own reason" {
+  start_shim 'sleep 1000'
+  call start box
+  starts=()
+  for i in {0..9}; do
+    call exec box "e$i" "" '{"cwd":"/","args":["nosuch'"$i"'"],"env":["PATH=/bin"]}'
+  done
+  for i in {0..9}; do
+    call start box "e$i" >"$BUNDLE/said.$i" 2>&1 3>&- &
+    starts+=($!)
+  done
+  for i in {0..9}; do
+    ! wait "${starts[$i]}" || return 1
+    cat "$BUNDLE/said.$i"
+    grep -q "nosuch$i\b" "$BUNDLE/said.$i"
+  done
+  # Nothing is left of where they wrote it.
+  ! compgen -G "$BUNDLE/log.json*" || return 1
+  call kill box 9
+  call wait box
+  call delete box
+}
+
+# hold_back COMMAND: the runtime begins COMMAND and waits for `let_go`; only the first of
+# them does. held_back is true from when it waits.
+hold_back() {
+  wrap_runtime <<END
+if [[ " \$* " == *" $1 "* ]] && mkdir "\${0%/*}/held" 2>/dev/null; then
+  until [ -e "\${0%/*}/goes-on" ]; do sleep 0.1; done
+fi
+exec "\$REAL" "\$@"
+END
+}
+held_back() { [ -d "$BUNDLE/held" ]; }
+let_go() { touch "$BUNDLE/goes-on"; }
+
+@test "a signal that is under way when the container is deleted has its answer" {
+  hold_back kill
+  start_shim 'sleep 1000'
+  call start box
+  call kill box 10 >"$BUNDLE/answer" 2>&1 3>&- &
+  local answer=$!
+  eventually held_back
+  kill -KILL "$(cat "$BUNDLE/pid")"
+  [ "$(call wait box)" = 137 ]
+  call delete box
+  let_go
+  ! wait $answer || return 1
+  cat "$BUNDLE/answer"
+  grep -q "^5 .*does not exist" "$BUNDLE/answer"
+  kill -0 "$(cat "$BUNDLE/shim.pid")"
+}
+
+@test "a container that is being deleted is not started, and deleted once" {
+  hold_back delete
+  start_shim 'sleep 1000'
+  call delete box >"$BUNDLE/first" 2>&1 3>&- &
+  local first=$!
+  eventually held_back
+  run call start box
+  [[ $output == "9 cannot start a process that is not created" ]]
+  run call exec box late "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+  [ "$status" -eq 1 ]
+  timeout 60 "$SHIMCTL" "$ADDRESS" delete box >"$BUNDLE/second" 2>&1 3>&- &
+  local second=$!
+  sleep 0.5 # one that came late would be told the same
+  let_go
+  wait $first
+  ! wait $second || return 1
+  [ "$(cat "$BUNDLE/second")" = "5 container not created" ]
+}
+
+@test "who waits for an exec that is never started learns that it was deleted" {
+  start_shim 'sleep 1000'
+  call start box
+  call exec box e1 "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+  timeout 60 "$SHIMCTL" "$ADDRESS" wait box e1 >"$BUNDLE/waited" 2>&1 3>&- &
+  local waits=$!
+  sleep 0.5 # one that came late would be told the same
+  call delete box e1
+  ! wait $waits || return 1
+  [ "$(cat "$BUNDLE/waited")" = "5 process e1 does not exist" ]
+  call kill box 9
+  call wait box
+  call delete box
+}
+
+@test "the output of a terminal is whole though its process has ended before the shim saw it" {
+  wrap_runtime <<'END'
+[[ " $* " == *" exec "* ]] || exec "$REAL" "$@"
+# From before it connects until it and its command have ended, the shim gets no CPU.
+shim=$(cat "${0%/*}/shim.pid")
+kill -STOP "$shim"
+(
+  ended() { [[ $(cut -d' ' -f3 "/proc/$1/stat") == Z ]]; }
+  until ended $$; do sleep 0.05; done
+  until ended "$(cat "${0%/*}/exec-e1.pid")"; do sleep 0.05; done
+  kill -CONT "$shim"
+) &
+exec "$REAL" "$@"
+END
+  start_shim 'sleep 1000'
+  call start box
+  call exec box e1 "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["echo","hello"],"env":["PATH=/bin"]}' tty
+  "$SHIMCTL" attach "$BUNDLE/e.sock" </dev/null >"$BUNDLE/text" 3>&- &
+  local client=$!
+  connected() { [ -n "$(ss -xH state established src "$BUNDLE/e.sock")" ]; }
+  eventually connected
+  call start box e1
+  [ "$(call wait box e1)" = 0 ]
+  wait $client
+  [ "$(cat "$BUNDLE/text")" = $'hello\r' ]
+  call delete box e1
+  call kill box 9
+  call wait box
+  call delete box
+}
+
+@test "a line that a shim did not finish does not spoil the next one's" {
+  printf '{"log":"half of a l' >"$BUNDLE/log"
+  start_shim 'echo whole'
+  call start box
+  [ "$(call wait box)" = 0 ]
+  [ "$(sed -n 2p "$BUNDLE/log" | jq -r .log)" = whole ]
+  call delete box
+}
