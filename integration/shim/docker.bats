@@ -111,12 +111,13 @@ nothing_of_docker_left() {
 }
 
 @test "run -d: the shim is this one; ps, logs and the state, then the end" {
-  run_box busybox sh -c 'echo begun; trap "exit 5" USR1; while :; do sleep 0.1; done'
+  run_box busybox sh -c 'trap "exit 5" USR1; echo begun; while :; do sleep 0.1; done'
   pid=$(box_pid)
   cmp "$SHIM" "/proc/$(shim_of "$pid")/exe"
   [ "$(docker ps --format '{{.Names}} {{.State}}')" = 'box running' ]
   is '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}' 'running 0 false'
-  eventually [ "$(docker logs box)" = begun ]
+  begun() { [ "$(docker logs box)" = begun ]; }
+  eventually begun
   docker kill -s USR1 box
   [ "$(docker wait box)" = 5 ]
   is '{{.State.Status}} {{.State.Pid}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' 'exited 0 5 false '
