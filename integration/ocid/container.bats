@@ -142,7 +142,7 @@ records() { "$OCICTL" ps -aq --no-trunc | sort; }
     name=one && [ "$daemon" = "$other" ] || name=two
     ip=$("$OCICTL" -H "$daemon" inspect -f '{{.NetworkSettings.IPAddress}}' "$name")
     seen+="${ip%.*.*} "
-    curl -sf -m 10 -o /dev/null "http://$ip/passwd" || seen+="deaf "
+    eventually curl -sf -m 10 -o /dev/null "http://$ip/passwd" || seen+="deaf "
   done
   "$OCICTL" -H "$other" rm -f "$first"
   "$OCICTL" rm -f "$second"
