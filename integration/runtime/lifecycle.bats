@@ -78,8 +78,10 @@ start_sleeper() {
 }
 
 @test "kill sends the signal; delete refuses a running container unless forced" {
-  args sh -c 'trap "exit 9" HUP; while :; do sleep 0.1; done'
+  rm -f rootfs/trapped
+  args sh -c 'trap "exit 9" HUP; touch /trapped; while :; do sleep 0.1; done'
   "${R[@]}" run -d box >/dev/null 2>&1 3>&-
+  eventually test -e rootfs/trapped
   run "${R[@]}" delete box
   [ "$status" -eq 1 ]
   [[ $output == *"is not stopped: running"* ]]
@@ -205,10 +207,11 @@ END
 }
 
 @test "a create that is killed while a hook of its init runs can be deleted" {
-  edit_config . '.process.args = ["true"] | .linux.cgroupsPath = "/ocirun-killed/box" | .hooks.createContainer = [{path: "/bin/sleep", args: ["sleep", "1000"]}]'
+  edit_config . '.process.args = ["true"] | .linux.cgroupsPath = "/ocirun-killed/box" | .hooks.createContainer = [{path: "/bin/sleep", args: ["sleep", "1211"]}]'
   "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&- &
   local creating=$!
-  in_hook() { pgrep -f "^sleep 1000" >/dev/null && [ -n "$(find /sys/fs/cgroup -path "*/ocirun-killed/box")" ]; }
+  # A number of its own: others have a sleep, too, while this runs.
+  in_hook() { pgrep -f "^sleep 1211$" >/dev/null && [ -n "$(find /sys/fs/cgroup -path "*/ocirun-killed/box")" ]; }
   eventually in_hook
   kill -9 $creating
   local began=$SECONDS
