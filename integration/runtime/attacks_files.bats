@@ -77,7 +77,8 @@ load ../lib/attacks
     [[ $output != *secret* ]]
     [[ $output != *mine* ]] || started=$((started + 1))
   done
-  [ "$started" -gt $((TRY / 2)) ]
+  # That no start came through would be no proof: nothing has looked for the secret then.
+  [ "$started" -gt 0 ]
   [ "$(ls "$FILE_DIR/later")" = source ]
 }
 
