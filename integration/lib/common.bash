@@ -31,9 +31,9 @@ end_process() {
   kill -KILL "$pid" 2>/dev/null || return 0
 }
 
-# eventually COMMAND...: tries for 15 s.
+# eventually COMMAND...: tries for 60 s, which costs nothing where it is true at once.
 eventually() {
-  local end=$((SECONDS + 15))
+  local end=$((SECONDS + 60))
   until "$@"; do
     [ $SECONDS -lt $end ] || return 1
     sleep 0.1
@@ -43,8 +43,19 @@ eventually() {
 # Every controller on the unified hierarchy, none on v1.
 on_cgroup_v2() { [ -e /sys/fs/cgroup/cgroup.controllers ]; }
 
+# free_port: of those that the kernel gives to no connection meanwhile.
 free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  python3 - <<'END'
+import random, socket
+while True:
+    with socket.socket() as s:
+        try:
+            s.bind(("", random.randrange(20000, 30000)))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break
+END
 }
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
