@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -39,12 +40,19 @@ pid_t MakeChild(int code, bool at_once, pid_t number) {
   ::_exit(code);
 }
 
+// Leaves it for the loop to reap, which has been told by then.
+void WaitForEnd(pid_t pid) {
+  siginfo_t info;
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
+}
+
 TEST_CASE("a child that has ended before it was asked for") {
   auto loop = Loop::Create();
   REQUIRE(loop.ok());
   const pid_t pid = MakeChild(4, true, 0);
   REQUIRE(pid > 0);
-  RunFor(loop->get(), std::chrono::milliseconds(100));
+  WaitForEnd(pid);
+  RunFor(loop->get(), std::chrono::milliseconds(10));
   std::optional<int> code;
   (*loop)->OnChild(pid, [&](int status) { code = sys::ExitCodeOf(status); });
   CHECK_FALSE(code.has_value());
@@ -57,7 +65,8 @@ TEST_CASE("an orphan's end is not that of the next process with its number") {
   REQUIRE(loop.ok());
   const pid_t orphan = MakeChild(3, true, 0);
   REQUIRE(orphan > 0);
-  RunFor(loop->get(), std::chrono::milliseconds(100));
+  WaitForEnd(orphan);
+  RunFor(loop->get(), std::chrono::milliseconds(10));
   const pid_t pid = MakeChild(5, false, orphan);
   if (pid < 0 && ::geteuid() != 0) return;  // root alone chooses a number
   REQUIRE(pid > 0);
@@ -67,7 +76,8 @@ TEST_CASE("an orphan's end is not that of the next process with its number") {
   RunFor(loop->get(), std::chrono::milliseconds(50));
   CHECK_FALSE(code.has_value());
   REQUIRE(sys::Kill(pid, SIGKILL).ok());
-  RunFor(loop->get(), std::chrono::milliseconds(100));
+  WaitForEnd(pid);
+  RunFor(loop->get(), std::chrono::milliseconds(10));
   CHECK(code == 128 + SIGKILL);
 }
 
