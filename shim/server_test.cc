@@ -40,7 +40,11 @@ class TestServer {
                               [this](const std::string& service, const std::string& method,
                                      const std::string& payload, const Reply& reply) {
                                 calls.push_back(service + "/" + method + " " + payload);
-                                if (method == "Hold") return held.push_back(reply);
+                                if (method == "Hold") {
+                                  held.push_back(reply);
+                                  if (on_held) on_held(reply);
+                                  return;
+                                }
                                 ::ttrpc::Response message;
                                 if (method == "Large") message.set_payload(std::string(65536, 'x'));
                                 reply(OkStatus(), &message);
@@ -50,6 +54,16 @@ class TestServer {
   [[nodiscard]] UniqueFd Connect() const { return *sys::ConnectUnix(path_, SOCK_STREAM); }
   Loop* loop() { return loop_.get(); }
 
+  // Runs the loop until `done` is true.
+  void RunUntil(const std::function<bool()>& done) {
+    const std::function<void()> look = [&] {
+      if (done()) return loop_->Stop();
+      loop_->After(5ms, look);
+    };
+    look();
+    CHECK(loop_->Run().ok());
+  }
+
   // Runs the loop while `work` does in a thread of its own.
   void Beside(const std::function<void()>& work) {
     std::atomic<bool> done = false;
@@ -57,12 +71,7 @@ class TestServer {
       work();
       done = true;
     });
-    const std::function<void()> look = [&] {
-      if (done) return loop_->Stop();
-      loop_->After(5ms, look);
-    };
-    look();
-    CHECK(loop_->Run().ok());
+    RunUntil([&] { return done.load(); });
     thread.join();
   }
 
@@ -91,6 +100,7 @@ class TestServer {
 
   std::vector<std::string> calls;
   std::vector<Reply> held;
+  std::function<void(const Reply&)> on_held;
 
  private:
   testing::TempDir dir_;
@@ -179,20 +189,24 @@ TEST_CASE("a call is answered when its time is over, and once") {
 TEST_CASE("who is to end what is late hears of it, once, and not of the client's end") {
   TestServer server;
   int told = 0;
-  {
-    const UniqueFd client = server.Connect();
-    server.Beside([&] {
-      CHECK(sys::WriteAll(client, Request(1, "Hold", 300ms)).ok());
-      std::this_thread::sleep_for(100ms);
+  UniqueFd client = server.Connect();
+  const auto begun = std::chrono::steady_clock::now();
+  const auto since_begun = [&] { return std::chrono::steady_clock::now() - begun; };
+  server.on_held = [&](const Reply& reply) {
+    reply.WhenLate([&] { told += 100; });
+    reply.WhenLate([&] {
+      ++told;
+      CHECK(since_begun() >= 300ms);
     });
-    REQUIRE(server.held.size() == 1);
-    server.held[0].WhenLate([&] { told += 100; });
-    server.held[0].WhenLate([&] { ++told; });
-  }
-  server.Beside([] { std::this_thread::sleep_for(100ms); });
+  };
+  REQUIRE(sys::WriteAll(client, Request(1, "Hold", 300ms)).ok());
+  server.RunUntil([&] { return !server.held.empty() || since_begun() > 10s; });
+  REQUIRE(server.held.size() == 1);
+  client.Reset();
+  server.RunUntil([&] { return !server.held[0].IsAwaited() || since_begun() > 10s; });
   CHECK_FALSE(server.held[0].IsAwaited());
-  CHECK(told == 0);
-  server.Beside([] { std::this_thread::sleep_for(300ms); });
+  server.RunUntil([&] { return told != 0 || since_begun() > 10s; });
+  server.Beside([] { std::this_thread::sleep_for(100ms); });
   CHECK(told == 1);
   server.held[0](OkStatus(), nullptr);
 }
