@@ -76,7 +76,11 @@ says_missing() {
 }
 
 @test "a caller that goes before it has the address leaves no shim behind" {
-  (cd "$BUNDLE" && { sleep 0.2; "$OCISHIM" -namespace test -address "$FILE_DIR" -id box start; } </dev/null 2>"$BUNDLE/said" 3>&- | true)
+  # A pipe without a reader.
+  mkfifo "$BUNDLE/pipe"
+  exec 8<>"$BUNDLE/pipe" 9>"$BUNDLE/pipe" 8<&-
+  ! (cd "$BUNDLE" && exec "$OCISHIM" -namespace test -address "$FILE_DIR" -id box start </dev/null >&9 2>"$BUNDLE/said" 3>&- 9>&-) || return 1
+  exec 9>&-
   grep -q "broken pipe" "$BUNDLE/said"
   ! kill -0 "$(cat "$BUNDLE/shim.pid")" || return 1
 }
