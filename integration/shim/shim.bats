@@ -37,6 +37,17 @@ start_shim() {
 }
 call() { "$SHIMCTL" "$ADDRESS" "$@"; }
 
+# connected SOCKET [COUNT]: the shim has taken so many clients; one that still waits has no inode.
+connected() { [ "$(ss -xH src "$1" | awk '$2 == "ESTAB" && $6 != 0' | wc -l)" -ge "${2:-1}" ]; }
+
+# standing: there is output, and no more comes: somebody does not read it.
+standing() {
+  local size
+  size=$(stat -c %s "$BUNDLE/log")
+  sleep 0.3
+  [ "$size" -gt 0 ] && [ "$(stat -c %s "$BUNDLE/log")" = "$size" ]
+}
+
 # Those of the container.
 cgroups() { find /sys/fs/cgroup -name "${FILE_DIR##*/}" 2>/dev/null || true; }
 
@@ -195,10 +206,10 @@ END
   STDIN=attach: start_shim 'wc -c; echo done >&2'
   : | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/second" 2>&1 3>&- &
   second=$!
-  sleep 0.3
+  eventually connected "$BUNDLE/attach.sock"
   head -c 300000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/first" 2>"$BUNDLE/first.err" 3>&- &
   first=$!
-  sleep 0.3
+  eventually connected "$BUNDLE/attach.sock" 2
   call start box
   wait $first $second
   # The second one's input ended first, and with it the container's.
@@ -213,7 +224,7 @@ END
   STDIN=attach: start_shim 'echo begun; sleep 1; echo on >&2; wc -c'
   head -c 50000000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" >"$BUNDLE/out" 2>"$BUNDLE/err" 3>&- &
   client=$!
-  eventually lsof_connected "$BUNDLE/attach.sock"
+  eventually connected "$BUNDLE/attach.sock"
   call start box
   # The output goes on meanwhile.
   eventually grep -q on "$BUNDLE/err"
@@ -250,7 +261,7 @@ END
   STDIN=attach: start_shim 'exit 3'
   head -c 5000000 /dev/zero | "$SHIMCTL" attach "$BUNDLE/attach.sock" 3>&- &
   client=$!
-  eventually lsof_connected "$BUNDLE/attach.sock"
+  eventually connected "$BUNDLE/attach.sock"
   call start box
   [ "$(call wait box)" = 3 ]
   wait $client || true
@@ -259,10 +270,13 @@ END
 
 @test "nothing is lost for a slow client, and the log has it all" {
   start_shim 'i=0; while [ $i -lt 30000 ]; do echo "line $i of a text that is long enough to fill pipes"; i=$((i+1)); done'
-  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null 3>&- 2>/dev/null | (sleep 1; cat) >"$BUNDLE/out" 3>&- &
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null 3>&- 2>/dev/null | (until [ -e "$BUNDLE/go" ]; do sleep 0.1; done; cat) >"$BUNDLE/out" 3>&- &
   client=$!
-  sleep 0.3
+  eventually connected "$BUNDLE/attach.sock"
   call start box
+  eventually standing
+  [ ! -e "$BUNDLE/exit.json" ]
+  touch "$BUNDLE/go"
   [ "$(call wait box)" = 0 ]
   wait $client
   [ "$(wc -l <"$BUNDLE/out")" = 30000 ]
@@ -272,11 +286,16 @@ END
 
 @test "a client that is killed does not hold the container up" {
   start_shim 'i=0; while [ $i -lt 30000 ]; do echo "line $i of a text that is long enough to fill pipes"; i=$((i+1)); done'
-  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null 3>&- 2>/dev/null | sleep 100 3>&- &
-  sleep 0.3
+  mkfifo "$BUNDLE/unread"
+  exec 9<>"$BUNDLE/unread"
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >&9 2>/dev/null 3>&- 9>&- &
+  client=$!
+  eventually connected "$BUNDLE/attach.sock"
   call start box
-  sleep 0.5
-  pkill -KILL -f "shimctl attach $BUNDLE/attach.sock"
+  eventually standing
+  [ ! -e "$BUNDLE/exit.json" ]
+  kill -KILL $client
+  exec 9>&-
   [ "$(call wait box)" = 0 ]
   [ "$(jq -r .log "$BUNDLE/log" | grep -c line)" = 30000 ]
   call delete box
@@ -290,7 +309,7 @@ END
   for i in $(seq 20); do
     call exec box "e$i" "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["sh","-c","echo hi; echo no >&2; exit 3"],"env":["PATH=/bin"]}'
     "$SHIMCTL" attach "$BUNDLE/e.sock" </dev/null >"$BUNDLE/e.out" 2>"$BUNDLE/e.err" 3>&- &
-    eventually lsof_connected "$BUNDLE/e.sock"
+    eventually connected "$BUNDLE/e.sock"
     call start box "e$i"
     wait $!
     [ "$(cat "$BUNDLE/e.out")" = hi ]
@@ -309,7 +328,6 @@ END
   call wait box
   call delete box
 }
-lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
 
 @test "an exec whose manager has died is kept as long as it said" {
   start_shim 'sleep 1000'
@@ -452,11 +470,11 @@ lsof_connected() { [ "$(ss -xH src "$1" | grep -c ESTAB)" -ge 1 ]; }
   client=$!
   "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >"$BUNDLE/quick" 3>&- &
   quick=$!
-  sleep 0.3
+  eventually connected "$BUNDLE/attach.sock" 2
   call start box
   # It has 10 s for what was kept for it.
-  dropped_much() { [ "$(call iostats box | awk 'NR == 1 { print $4 }')" -gt 1000000 ]; }
-  eventually dropped_much
+  dropped_some() { [ "$(call iostats box | awk 'NR == 1 { print $4 }')" -gt 0 ]; }
+  eventually dropped_some
   cat "$BUNDLE/slow" >/dev/null 3>&- &
   drain=$!
   [ "$(timeout 120 "$SHIMCTL" "$ADDRESS" wait box)" = 0 ]
@@ -811,7 +829,7 @@ give_fds() {
   LOG_OPTIONS='&max-size=500&max-file=1000' start_shim 'i=0; while [ ! -e /end ]; do i=$((i + 1)); echo $i; sleep 0.1; done; exit 7'
   "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >"$BUNDLE/first" 3>&- &
   first=$!
-  eventually lsof_connected "$BUNDLE/attach.sock"
+  eventually connected "$BUNDLE/attach.sock"
   call start box
   hold_line
   process='{"cwd":"/","args":["tty"],"env":["PATH=/bin"]}'
