@@ -333,10 +333,11 @@ END
   start_shim 'sleep 1000'
   call start box
   for keep in 0 100; do
-    call exec box "e$keep" "attach://$BUNDLE/e.sock?keep=$keep" '{"cwd":"/","args":["sleep","0.5"],"env":["PATH=/bin"]}'
+    call exec box "e$keep" "attach://$BUNDLE/e$keep.sock?keep=$keep" '{"cwd":"/","args":["sleep","0.5"],"env":["PATH=/bin"]}'
     call start box "e$keep"
-    [ "$(call wait box "e$keep")" = 0 ]
   done
+  # Who asks for the end of the other one may come too late.
+  [ "$(call wait box e100)" = 0 ]
   forgotten() { run call state box e0 && [[ $output == "5 process e0 does not exist" ]]; }
   eventually forgotten
   [[ $(call state box e100) == "STOPPED "* ]]
