@@ -545,11 +545,14 @@ END
 }
 
 @test "it lives without its manager: a caller that is killed loses nothing" {
-  start_shim 'sleep 1; echo later; exit 4'
+  rm -f "$FILE_DIR/template/rootfs/later"
+  start_shim 'until [ -e /later ]; do sleep 0.1; done; echo later; exit 4'
   call start box
-  call wait box 3>&- & pid=$!
-  sleep 0.2
+  "$SHIMCTL" "$ADDRESS" wait box 3>&- & pid=$!
+  eventually connected "${ADDRESS#unix://}"
   kill -KILL $pid
+  wait $pid || [ $? -eq 137 ]
+  touch "$FILE_DIR/template/rootfs/later"
   written() { [ -e "$BUNDLE/exit.json" ]; }
   eventually written
   [ "$(jq .exit_status "$BUNDLE/exit.json")" = 4 ]
