@@ -646,9 +646,9 @@ END
   call delete box
 }
 
-# late COMMAND...: a call that is not done in 0.7 s.
+# late COMMAND...: a call that is not done in 0.7 s, or $LATE ms.
 late() {
-  run "$SHIMCTL" -timeout 700 "$ADDRESS" "$@"
+  run "$SHIMCTL" -timeout "${LATE:-700}" "$ADDRESS" "$@"
   [[ $output == "4 "* ]]
 }
 nothing_made() {
@@ -676,7 +676,7 @@ hook_is_gone() { [ -s "$BUNDLE/hook" ] && ! kill -0 "$(cat "$BUNDLE/hook")" 2>/d
   start_shim 'true'
   call delete box
   slow_hook createRuntime
-  late create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" ""
+  LATE=5000 late create box "$BUNDLE" "${RUNTIME:-}" "$FILE_DIR/state" "" # it must get to the hook
   eventually hook_is_gone
   eventually nothing_made
   edit_config "$BUNDLE" 'del(.hooks)'
@@ -691,7 +691,7 @@ hook_is_gone() { [ -s "$BUNDLE/hook" ] && ! kill -0 "$(cat "$BUNDLE/hook")" 2>/d
   not_with runc "runs the hooks of poststart at the end of create"
   slow_hook poststart
   start_shim 'sleep 1000'
-  late start box
+  LATE=5000 late start box # it must get to the hook
   eventually hook_is_gone
   call kill box 9
   [ "$(call wait box)" = 137 ]
@@ -760,7 +760,7 @@ END
 
 @test "a container that is deleted while an exec begins leaves the shim to the others" {
   wrap_runtime <<'END'
-[[ " $* " != *" exec "* ]] || { touch "${0%/*}/begins"; sleep 2; exit 1; }
+[[ " $* " != *" exec "* ]] || { touch "${0%/*}/begins"; for i in {1..300}; do [ -e "${0%/*}/goes-on" ] || sleep 0.1; done; exit 1; }
 exec "$REAL" "$@"
 END
   start_shim 'sleep 1000'
@@ -770,6 +770,7 @@ END
   begins() { [ -e "$BUNDLE/begins" ]; }
   eventually begins
   call delete box
+  touch "$BUNDLE/goes-on"
   ! wait $answer || return 1
   cat "$BUNDLE/answer"
   grep -q "not created" "$BUNDLE/answer"
