@@ -125,12 +125,24 @@ teardown() {
 
 # watch_events: what containerd tells from now on goes to $FILE_DIR/events.
 watch_events() {
-  ctr -a "$FILE_DIR/containerd.sock" -n "${FILE_DIR##*/}" events >"$FILE_DIR/events" 2>/dev/null 3>&- &
+  rm -f "$FILE_DIR/events"
+  $(ctr_command) events >"$FILE_DIR/events" 2>/dev/null 3>&- &
   EVENTS=$!
-  sleep 0.5
+  eventually heard begun
 }
+# heard WORD: an event of our own, an image's new label, has come.
+heard() {
+  run_ctr image label $IMAGE "heard=$1" >/dev/null
+  grep -q "/images/update .*\"$1\"" "$FILE_DIR/events"
+}
+# seen COUNT TOPIC: so many of the tasks' events.
+seen() { [ "$(grep -c " /tasks/$2" "$FILE_DIR/events")" -ge "$1" ]; }
+# end_events COMMAND...: when that is true. Whatever else the shims tell has come when they are gone.
 end_events() {
-  sleep 1
+  eventually "$@"
+  no_shim() { [ -z "$(shims)" ]; }
+  eventually no_shim
+  eventually heard ended
   kill "$EVENTS"
   wait "$EVENTS" || true
 }
@@ -149,7 +161,7 @@ events_of() {
   run_ctr task delete guest
   run_ctr container delete guest
   run_ctr run --runtime "$kind" --rm $IMAGE guest true
-  end_events
+  end_events seen 13
   grep -o ' /tasks/.*' "$FILE_DIR/events" | jq -R -r 'capture("^ (?<topic>[^ ]+) (?<event>.*)$") | .topic + " " + (.event | fromjson | [.id, .exec_id, .exit_status, (.pid != null), (.rootfs | type)] | tostring)'
 }
 
@@ -163,7 +175,7 @@ events_of() {
 @test "a process that ends at once has started before" {
   watch_events
   for i in $(seq 5); do run_box --rm $IMAGE "guest$i" true; done
-  end_events
+  end_events seen 5 delete
   for i in $(seq 5); do
     [ "$(grep "\"guest$i\"" "$FILE_DIR/events" | grep -o '/tasks/[a-z]*' | tr '\n' ' ')" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ]
   done
@@ -173,9 +185,8 @@ events_of() {
   watch_events
   code=0
   run_box --rm --memory-limit 16777216 $IMAGE guest sh -c 'x=a; while :; do x=$x$x; done' || code=$?
-  end_events
+  end_events seen 1 oom
   [ "$code" = 137 ]
-  grep -q /tasks/oom "$FILE_DIR/events"
 }
 
 @test "containerd may be away: the container goes on, and its end is told later" {
