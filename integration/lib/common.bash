@@ -64,6 +64,16 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # terminal and `timeout` would leave the command in the background, where it may not set the terminal.
 on_terminal() { timeout --foreground 60 script -qec "$(printf '%q ' "$@")" /dev/null; }
 
+# types OUT LINE TEXT LAST: standard input of a terminal whose output is the file OUT. A shell there is
+# asked for prompts until one comes; then LINE is typed, and LAST when its answer, TEXT, is there.
+types() {
+  prompts() { echo && grep -q '#' "$1" 2>/dev/null; }
+  eventually prompts "$1"
+  echo "$2"
+  eventually grep -q "$3" "$1"
+  echo "$4"
+}
+
 # start_registry [YAML]: a real registry on loopback with its data below $FILE_DIR; sets REGISTRY.
 # The argument is appended to its configuration (auth: for one).
 start_registry() {

@@ -36,7 +36,7 @@ teardown() {
 @test "run: output on both streams, input to its end, the status" {
   # ctr tells the end of its input to a task that it knows already, or never.
   code=0
-  (printf 'one\ntwo\n'; eventually has_status guest RUNNING; sleep 1) | run_box --rm $IMAGE guest sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
+  (printf 'one\ntwo\n'; eventually has_status guest RUNNING) | run_box --rm $IMAGE guest sh -c 'wc -l; echo err >&2; exit 7' >"$FILE_DIR/out" 2>"$FILE_DIR/err" || code=$?
   [ "$code" = 7 ]
   [ "$(tr -d ' ' <"$FILE_DIR/out")" = 2 ]
   grep -q err "$FILE_DIR/err"
@@ -94,9 +94,9 @@ teardown() {
 @test "a terminal for the container itself, and attach to it" {
   # shellcheck disable=SC2046
   on_terminal $(ctr_command) run --runtime $RUNTIME -d -t $IMAGE guest sh </dev/null 3>&-
-  (sleep 1; echo 'echo $((6*7))'; sleep 1; echo exit) |
-    on_terminal $(ctr_command) task attach guest >"$FILE_DIR/out" 3>&-
-  grep -q 42 "$FILE_DIR/out"
+  types "$FILE_DIR/attached" 'echo $((6*7))' 42 exit |
+    on_terminal $(ctr_command) task attach guest >"$FILE_DIR/attached" 3>&-
+  grep -q 42 "$FILE_DIR/attached"
 }
 
 @test "pause, resume, pids, metrics, and the status after a kill" {

@@ -155,8 +155,8 @@ nothing_of_docker_left() {
   on_terminal sh -c 'stty rows 22 cols 66; exec "$@"' - docker exec -it box sh -c 'until [ "$(stty size)" = "22 66" ]; do sleep 0.1; done; tty; stty size' >"$FILE_DIR/out" </dev/null 3>&-
   grep -q /dev/pts/ "$FILE_DIR/out"
   grep -q '22 66' "$FILE_DIR/out"
-  (sleep 1; echo 'echo $((6*7))'; sleep 1; echo 'exit 6') | on_terminal docker attach box >"$FILE_DIR/out" 3>&- || [ $? -eq 6 ]
-  grep -q 42 "$FILE_DIR/out"
+  types "$FILE_DIR/attached" 'echo $((6*7))' 42 'exit 6' | on_terminal docker attach box >"$FILE_DIR/attached" 3>&- || [ $? -eq 6 ]
+  grep -q 42 "$FILE_DIR/attached"
   eventually ended
   is '{{.State.ExitCode}}' 6
 }
