@@ -194,8 +194,8 @@ events_of() {
   pid=$(run_ctr task ls | awk '$1 == "guest" { print $2 }')
   stop_containerd
   before=$(wc -l <"$FILE_DIR/logs/guest.log")
-  sleep 1
-  [ "$(wc -l <"$FILE_DIR/logs/guest.log")" -gt "$before" ]
+  goes_on() { [ "$(wc -l <"$FILE_DIR/logs/guest.log")" -gt "$before" ]; }
+  eventually goes_on
   start_containerd
   has_status guest RUNNING
   [ "$(run_ctr task ls | awk '$1 == "guest" { print $2 }')" = "$pid" ]
@@ -206,9 +206,12 @@ events_of() {
 }
 
 @test "it ends while containerd is away" {
-  run_box -d $IMAGE guest sh -c 'sleep 2; exit 6'
+  run_box -d $IMAGE guest sh -c 'until [ -e /end ]; do sleep 0.1; done; exit 6'
+  pid=$(run_ctr task ls | awk '$1 == "guest" { print $2 }')
   stop_containerd
-  sleep 3
+  touch "/proc/$pid/root/end"
+  gone() { ! kill -0 "$pid" 2>/dev/null; }
+  eventually gone
   start_containerd
   has_status guest STOPPED
   run run_ctr task delete guest
