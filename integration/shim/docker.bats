@@ -192,10 +192,9 @@ nothing_of_docker_left() {
   run docker exec box true
   [ "$status" != 0 ]
   [[ $output == *'is paused'* ]]
-  sleep 0.3
-  before=$(count)
-  sleep 0.5
-  [ "$(count)" = "$before" ]
+  # What was on its way may still come; the container says a line each 50 ms.
+  holds() { before=$(count) && sleep 1 && [ "$(count)" = "$before" ]; }
+  eventually holds
   docker unpause box
   eventually has_counted "$before"
   is '{{.State.Status}}' running
@@ -245,11 +244,14 @@ nothing_of_docker_left() {
 
 @test "daemons that are killed find their containers, and what became of them" {
   run_box busybox sh -c 'i=0; while [ ! -e /end ]; do i=$((i + 1)); echo $i; sleep 0.05; done; exit 5'
-  docker run -d --name other busybox sh -c 'sleep 2; exit 6' >/dev/null
+  docker run -d --name other busybox sh -c 'until [ -e /end ]; do sleep 0.1; done; exit 6' >/dev/null
   pid=$(box_pid)
+  other=$(docker inspect -f '{{.State.Pid}}' other)
   shim=$(shim_of "$pid")
   kill_daemons
-  sleep 2.5
+  touch "/proc/$other/root/end"
+  other_gone() { [ ! -e "/proc/$other" ]; }
+  eventually other_gone
   [ -e "/proc/$pid" ]
   start_containerd
   start_dockerd
