@@ -242,8 +242,12 @@ supervised() {
   agent waits
   edit_config . '.process.args = ["sleep", "1000"]'
   "${R[@]}" create box </dev/null >/dev/null 2>&1 3>&-
-  timeout 2 "${R[@]}" start box 3>&- && false
-  grep -q asked "$FILE_DIR/agent.log"
+  "${R[@]}" start box 3>&- &
+  local starting=$!
+  eventually grep -q asked "$FILE_DIR/agent.log"
+  sleep 0.5
+  kill "$starting" # which it still is
+  ! wait "$starting" || return 1
   "${R[@]}" delete -f box
   wait "$AGENT"
   [ "$(xargs <"$FILE_DIR/agent.log")" = "told box 1 asked late 2" ]
@@ -447,6 +451,7 @@ subprocess.run(runtime + ['run', '-d', 'box'], stdin=subprocess.DEVNULL, stdout=
 print('exec:' + run(*runtime, 'exec', 'box', 'sh', '-c', 'attack key ocirun-canary; echo none'))
 END
   [[ $output == *"host:key found"* && $output == *"exec:none"* ]]
+  eventually grep -q none rootfs/found
   [ "$(cat rootfs/found)" = none ]
 }
 
