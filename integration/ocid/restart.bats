@@ -51,13 +51,14 @@ left_nothing() {
 
 @test "an exec -d of a daemon that was killed is not kept by the shim" {
   "$OCICTL" run -d --name box busybox sleep 1000
-  "$OCICTL" exec -d box sleep 2
+  "$OCICTL" exec -d box sh -c 'until [ -e /end ]; do sleep 0.1; done'
   ID=$("$OCICTL" inspect -f '{{.Id}}' box)
   EXEC=$("$OCICTL" inspect -f '{{json .ExecIDs}}' box | jq -r '.[0]')
   ADDRESS=$(cat "$FILE_DIR/state/containers/$ID/address")
   kill_ocid
   [[ $("$OCIRUN_TEST_BIN/shimctl" "$ADDRESS" state "$ID" "$EXEC") == "RUNNING "* ]]
   start_ocid
+  "$OCICTL" exec box touch /end
   forgotten() { run "$OCIRUN_TEST_BIN/shimctl" "$ADDRESS" state "$ID" "$EXEC" && [[ $output == "5 process "* ]]; }
   eventually forgotten
   is box running
