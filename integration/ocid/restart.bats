@@ -13,13 +13,15 @@ is() { [ "$(state_of "$1" Status)" = "$2" ]; }
 kill_shim() {
   ID=$("$OCICTL" inspect -f '{{.Id}}' "$1")
   PID=$(state_of "$1" Pid)
+  [ -n "$(states)" ]
   kill -KILL "$(cat "$FILE_DIR/state/containers/$ID/shim.pid")"
 }
 # left_nothing: of the container $ID with the process $PID.
 left_nothing() {
-  [ ! -e "/proc/$PID" ] && [ ! -e "$FILE_DIR/state/runtime/$ID" ] &&
-    [ -z "$(find /sys/fs/cgroup -type d -name "$ID")" ]
+  [ ! -e "/proc/$PID" ] && [ -z "$(states)" ] && [ -z "$(find /sys/fs/cgroup -type d -name "$ID")" ]
 }
+# states: what the runtime has of it, in a folder of each namespace.
+states() { find "$FILE_DIR/state/runtime" -mindepth 2 -maxdepth 2 -name "$ID"; }
 
 @test "rm -f of a container that is being restarted removes it, each time" {
   for i in $(seq 30); do
