@@ -177,19 +177,43 @@ END
   push_layers killed "$FILE_DIR/t"
   digest=$(sha256sum "$FILE_DIR/t" | cut -d' ' -f1)
   rm "$FILE_DIR/t"
-  "$OCICTL" pull "$REGISTRY/bad/killed" >/dev/null 2>&1 3>&- &
+  # In front of the registry: of each connection's answers it holds what is behind 50 MB until it is told.
+  port=$(free_port)
+  python3 - "$port" "${REGISTRY##*:}" "$FILE_DIR/goes-on" <<'END' 3>&- &
+import os, socket, sys, threading, time
+def copy(source, to, held):
+    passed = 0
+    while data := source.recv(1 << 20):
+        while held and passed > 50_000_000 and not os.path.exists(sys.argv[3]):
+            time.sleep(0.05)
+        to.sendall(data)
+        passed += len(data)
+    to.shutdown(socket.SHUT_WR)
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+while True:
+    client, _ = listener.accept()
+    registry = socket.create_connection(('127.0.0.1', int(sys.argv[2])))
+    for ends in ((client, registry, False), (registry, client, True)):
+        threading.Thread(target=copy, args=ends, daemon=True).start()
+END
+  echo $! >"$FILE_DIR/slow.pid"
+  eventually answers "$port"
+  slow=127.0.0.1:$port
+  "$OCICTL" pull "$slow/bad/killed" >/dev/null 2>&1 3>&- &
   client=$!
   came() { [ -s "$FILE_DIR/root/content/ingest/$digest" ]; }
-  until came; do sleep 0.01; done
-  kill -KILL "$(cat "$FILE_DIR/ocid.pid")"
+  eventually came
+  kill_ocid
   wait "$client" || true
+  touch "$FILE_DIR/goes-on"
   start_ocid
   [ -z "$(ls -A "$FILE_DIR/root/overlay/staging")" ]
-  "$OCICTL" pull -q "$REGISTRY/bad/killed"
+  "$OCICTL" pull -q "$slow/bad/killed"
+  end_process "$FILE_DIR/slow.pid"
   # Part of the blob was asked for, and no more than once the whole.
   grep -q "GET /v2/bad/killed/blobs/sha256:$digest .* 206 " "$FILE_DIR/registry.log"
-  [ "$(stat -c %s "$("$OCICTL" inspect -f '{{.GraphDriver.Data.UpperDir}}' "$REGISTRY/bad/killed")/x")" -eq 300000000 ]
-  "$OCICTL" rmi "$REGISTRY/bad/killed"
+  [ "$(stat -c %s "$("$OCICTL" inspect -f '{{.GraphDriver.Data.UpperDir}}' "$slow/bad/killed")/x")" -eq 300000000 ]
+  "$OCICTL" rmi "$slow/bad/killed"
 }
 
 @test "layers over layers: whiteouts, opaque folders, owners, set-uid, devices" {
