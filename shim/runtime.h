@@ -24,7 +24,7 @@ inline constexpr char kBuiltIn[] = "";
 //
 //   shim ── fork ──► child: the runtime's library ── clone3 ──► init of the container
 //     │                │                                          │
-//     │◄── exit status ┘  (errors are in log.json)                │
+//     │◄── exit status ┘  (errors are in log.json.N)              │
 //     └◄── the container's processes become the shim's (subreaper)┘
 //
 // The child is seen from the container as the runtime's program would be: the shim itself runs from
