@@ -72,9 +72,10 @@ StatusOr<LogPart> OpenNumber(const std::string& path, int number) {
   return OpenPart(NameOf(path, number, true), true);
 }
 
+constexpr int kFar = 64;  // that many rotations in the time between two looks
+
 // The number that a file has by now, which was `from`; nothing: it was packed, or is gone.
 std::optional<int> NumberOf(const std::string& path, const LogPart& part, int from) {
-  constexpr int kFar = 64;  // that many rotations in the time between two looks
   const auto own = sys::Stat(part.file);
   for (int number = from; own.ok() && number < from + kFar; ++number) {
     const auto st = sys::StatPath(NameOf(path, number, part.packed));
@@ -83,8 +84,20 @@ std::optional<int> NumberOf(const std::string& path, const LogPart& part, int fr
   return std::nullopt;
 }
 
-// Newest first, as far as the part with the inode. Unavailable when one was packed or thrown away
-// meanwhile, or the newest is about to be made.
+// Whether a file that has no name any more, the last one at `from`, was not packed but thrown away.
+// Then it was the oldest: a rotation begins with that one.
+StatusOr<bool> IsThrownAway(const std::string& path, const LogPart& part, int from) {
+  ASSIGN_OR_RETURN(const struct stat own, sys::Stat(part.file));
+  if (own.st_nlink != 0 || part.packed) return own.st_nlink == 0;
+  for (int number = from; number < from + kFar; ++number) {
+    const auto packed = OpenPart(NameOf(path, number, true), true);
+    if (packed.ok() && packed->inode == part.inode) return false;
+  }
+  return true;
+}
+
+// Newest first, as far as the part with the inode. Unavailable when one was packed meanwhile, or
+// the newest is about to be made.
 //
 // A rotation moves all files up, the oldest first. So while a file stays at N the next older one is
 // at N + 1, or at N + 2 when its move is done and the file's is still to come, or there is none.
@@ -96,8 +109,10 @@ StatusOr<std::vector<LogPart>> TryToOpen(const std::string& path, uint64_t known
   StatusOr<LogPart> part = OpenPart(path, false);
   if (ErrnoOf(part.status()) == ENOENT) {
     while (at < 2 && ErrnoOf(part.status()) == ENOENT) part = OpenNumber(path, ++at);
-    if (ErrnoOf(part.status()) == ENOENT) return parts;
-    if (!last_try) return moved;
+    const bool is_there = ErrnoOf(part.status()) != ENOENT;
+    // Behind a file that is known there is another one.
+    if (!last_try && (is_there || known != 0)) return moved;
+    if (!is_there) return parts;
   }
   RETURN_IF_ERROR(part.status());
   parts.push_back(*std::move(part));
@@ -106,7 +121,11 @@ StatusOr<std::vector<LogPart>> TryToOpen(const std::string& path, uint64_t known
     part = OpenNumber(path, next);
     if (ErrnoOf(part.status()) == ENOENT) part = OpenNumber(path, ++next);
     const auto now = NumberOf(path, parts.back(), at);
-    if (!now.has_value()) return moved;
+    if (!now.has_value()) {
+      ASSIGN_OR_RETURN(const bool is_oldest, IsThrownAway(path, parts.back(), at));
+      if (!is_oldest) return moved;
+      break;
+    }
     if (std::exchange(at, *now) != *now) continue;
     if (ErrnoOf(part.status()) == ENOENT) break;
     RETURN_IF_ERROR(part.status());

@@ -276,5 +276,27 @@ TEST_CASE("files that move up faster than they are opened are opened in order, e
   writer.join();
 }
 
+TEST_CASE("of files that are thrown away at once, those that were opened are read") {
+  TempDir dir;
+  const std::string path = dir.path + "/log";
+  Write(path, "1");
+  std::atomic<bool> ended{false};
+  std::thread writer([&] {
+    for (int number = 2; !ended; ++number) {
+      CHECK(sys::Unlink(path).ok());
+      Write(path, std::to_string(number));
+    }
+  });
+  for (int i = 0; i < 1000; ++i) {
+    constexpr uint64_t kGone = 1;  // of one that was known, and was the oldest before these
+    const auto parts = OpenLog(path, kGone);
+    CHECK(parts.ok());
+    if (!parts.ok()) break;
+    CHECK(parts->size() == 1);
+  }
+  ended = true;
+  writer.join();
+}
+
 }  // namespace
 }  // namespace ocirun::container
