@@ -125,7 +125,6 @@ Streams::~Streams() {
   for (Source& source : sources_)
     if (source.fd) loop_->Forget(source.fd);
   if (input_watched_) loop_->Forget(input_);
-  if (console_ && console_->IsListening()) RemoveConsoleSocket();
 }
 
 Status Streams::OpenPipes(ChildEnds* child) {
@@ -170,7 +169,6 @@ Status Streams::Begin() {
 }
 
 void Streams::GiveUp() {
-  process_ended_ = true;  // no terminal is waited for
   DropConsole();
   for (Source& source : sources_)
     if (source.fd) CloseSource(&source);
@@ -260,7 +258,12 @@ void Streams::TakeConsole() {
   FlushInput();
 }
 
+// No terminal is waited for any more.
 void Streams::DropConsole() {
+  if (console_ && console_->IsListening()) {
+    console_->Release();
+    RemoveConsoleSocket();
+  }
   if (console_connection_) loop_->Forget(console_connection_);
   console_connection_.Reset();
   console_place_.Reset();
