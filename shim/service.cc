@@ -118,6 +118,16 @@ void ReplyEmpty(const Reply& reply, const Status& status) {
   reply(status, &empty);
 }
 
+namespace {
+
+// To all of them, who are let go before: an answer may lead to the next question.
+void ReplyToAll(std::vector<Reply>* replies, const Status& status,
+                const google::protobuf::MessageLite* message) {
+  for (const Reply& reply : std::exchange(*replies, {})) reply(status, message);
+}
+
+}  // namespace
+
 template <typename Request>
 void TaskService::RegisterIn(Methods* methods, const std::string& method,
                              void (TaskService::*handle)(const Request&, Reply)) {
@@ -577,7 +587,7 @@ void TaskService::ExecFailed(const ContainerPtr& container, const ProcessPtr& pr
   process->exited = true;
   process->streams->GiveUp();
   const auto response = ExitOf<task::WaitResponse>(*process);
-  for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
+  ReplyToAll(&process->waiters, OkStatus(), &response);
   if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);
   reply(Error(status.code(), "OCI runtime exec failed: {}", status.message()), nullptr);
   TellExit(container, container->processes.at(""));  // whose end it may have held up
@@ -649,7 +659,7 @@ void TaskService::TellExit(const ContainerPtr& container, const ProcessPtr& proc
   event.set_pid(static_cast<uint32_t>(process->pid));
   publisher_->Publish("/tasks/exit", "containerd.events.TaskExit", event);
   const auto response = ExitOf<task::WaitResponse>(*process);
-  for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(OkStatus(), &response);
+  ReplyToAll(&process->waiters, OkStatus(), &response);
   if (process->keep.has_value()) DeleteAfter(*process->keep, container, process);
 }
 
@@ -691,8 +701,7 @@ void TaskService::Forget(const std::string& id) {
   for (const auto& [exec_id, process] : container->processes) {
     StopKeeping(process.get());
     KeepForClients(process.get());
-    for (const Reply& waiter : std::exchange(process->waiters, {}))
-      waiter(NotFound("container not created"), nullptr);
+    ReplyToAll(&process->waiters, NotFound("container not created"), nullptr);
     process->streams.reset();
     process->child_ends = {};
   }
@@ -762,9 +771,9 @@ void TaskService::DeleteExec(const ContainerPtr& container, const ProcessPtr& pr
     KeepForClients(process.get());
     container->processes.erase(process->id);
     const auto gone = NotFound("process {} does not exist", process->id);
-    for (const Reply& waiter : std::exchange(process->waiters, {})) waiter(gone, nullptr);
+    ReplyToAll(&process->waiters, gone, nullptr);
     deleted();
-    for (const Reply& other : std::exchange(process->also_deleting, {})) other(gone, nullptr);
+    ReplyToAll(&process->also_deleting, gone, nullptr);
   });
 }
 
@@ -802,8 +811,7 @@ void TaskService::DeleteInit(const ContainerPtr& container, const ProcessPtr& in
     auto response = ExitOf<task::DeleteResponse>(*init);
     response.set_pid(static_cast<uint32_t>(init->pid));
     reply(OkStatus(), &response);
-    for (const Reply& other : std::exchange(init->also_deleting, {}))
-      other(NotFound("container not created"), nullptr);
+    ReplyToAll(&init->also_deleting, NotFound("container not created"), nullptr);
   };
   container->runtime->Run({"delete", "--force", container->id}, {},
                           [this, container, init, answer, reply](Status status) {
@@ -811,8 +819,7 @@ void TaskService::DeleteInit(const ContainerPtr& container, const ProcessPtr& in
                             if (status.ok()) status = Unmount(*container);
                             if (!status.ok()) {
                               init->deleting = false;
-                              for (const Reply& other : std::exchange(init->also_deleting, {}))
-                                other(status, nullptr);
+                              ReplyToAll(&init->also_deleting, status, nullptr);
                               return reply(status, nullptr);
                             }
                             CloseProcess(init, answer);
