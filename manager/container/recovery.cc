@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -90,15 +91,16 @@ Status ContainerManager::RemoveGarbage() {
 // What was asked for may be under way still, and a process that was killed has not ended at once:
 // until then there is nothing that could be deleted, and a shim that keeps its container stays.
 void ContainerManager::EndOrphan(const std::string& id, ShimClient* shim) {
-  constexpr auto kTime = std::chrono::seconds(10);
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kTime = std::chrono::seconds(10);  // for all of it
   constexpr auto kPause = std::chrono::milliseconds(10);
-  const auto until = std::chrono::steady_clock::now() + kTime;
+  const auto until = Clock::now() + kTime;
+  const auto left = [&] { return std::max<Clock::duration>(until - Clock::now(), kPause); };
   Status deleted;
   for (;;) {
-    IgnoreError(shim->Kill("", SIGKILL, true, kTime), "it may not have started");
-    deleted = shim->Delete("", kTime);
-    if (deleted.code() != StatusCode::kFailedPrecondition) break;
-    if (std::chrono::steady_clock::now() >= until) break;
+    IgnoreError(shim->Kill("", SIGKILL, true, left()), "it may not have started");
+    deleted = shim->Delete("", left());
+    if (deleted.code() != StatusCode::kFailedPrecondition || Clock::now() >= until) break;
     std::this_thread::sleep_for(kPause);
   }
   if (!deleted.ok() && !IsNotFound(deleted))

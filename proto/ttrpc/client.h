@@ -22,7 +22,7 @@ class Client {
  public:
   // `address`: unix:///path, or the bare path.
   static StatusOr<std::unique_ptr<Client>> Connect(const std::string& address);
-  ~Client();
+  ~Client();  // no call is in flight any more
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
