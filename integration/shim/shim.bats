@@ -1101,8 +1101,7 @@ END
   call exec box e1 "attach://$BUNDLE/e.sock" '{"cwd":"/","args":["echo","hello"],"env":["PATH=/bin"]}' tty
   "$SHIMCTL" attach "$BUNDLE/e.sock" </dev/null >"$BUNDLE/text" 3>&- &
   local client=$!
-  connected() { [ -n "$(ss -xH state established src "$BUNDLE/e.sock")" ]; }
-  eventually connected
+  eventually connected "$BUNDLE/e.sock"
   call start box e1
   [ "$(call wait box e1)" = 0 ]
   wait $client
@@ -1120,4 +1119,63 @@ END
   [ "$(call wait box)" = 0 ]
   [ "$(sed -n 2p "$BUNDLE/log" | jq -r .log)" = whole ]
   call delete box
+}
+
+@test "a create that fails with its console's connection in the air hurts nobody" {
+  wrap_runtime <<'END'
+[[ " $* " == *" create "* ]] || exec "$REAL" "$@"
+while [ "$1" != --console-socket ]; do shift; done
+# The shim hears of the connection and of the end at once.
+shim=$(cat "${0%/*}/shim.pid")
+kill -STOP "$shim"
+python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.send(b"x")' "$2"
+(until [[ $(cut -d' ' -f3 "/proc/$$/stat") == Z ]]; do sleep 0.05; done; kill -CONT "$shim") &
+exit 1
+END
+  ! TTY=true start_shim true 2>"$BUNDLE/said" || return 1
+  grep -q "OCI runtime create failed" "$BUNDLE/said"
+  for _ in {1..10}; do
+    run call state box
+    [ "$output" = "5 container not created" ]
+  done
+}
+
+@test "an exec may be called as the shim's own files are" {
+  start_shim 'sleep 1000'
+  call start box
+  before=$(cat "$BUNDLE/init.pid" "$BUNDLE/shim.pid")
+  for id in init shim; do
+    call exec box $id "" '{"cwd":"/","args":["true"],"env":["PATH=/bin"]}'
+    call start box $id
+    [ "$(call wait box $id)" = 0 ]
+    call delete box $id
+  done
+  [ "$(cat "$BUNDLE/init.pid" "$BUNDLE/shim.pid")" = "$before" ]
+  call kill box 9
+  call wait box
+  call delete box
+}
+
+@test "a client that never reads keeps the shim, and neither the container nor a new one" {
+  start_shim 'while :; do echo "a line of a text that is long enough to fill pipes"; done'
+  mkfifo "$BUNDLE/unread"
+  exec 9<>"$BUNDLE/unread"
+  "$SHIMCTL" attach "$BUNDLE/attach.sock" </dev/null >&9 2>/dev/null 3>&- 9>&- &
+  local client=$!
+  eventually connected "$BUNDLE/attach.sock"
+  call start box
+  eventually standing
+  hold_line
+  call kill box 9
+  [ "$(timeout 60 "$SHIMCTL" "$ADDRESS" wait box)" = 137 ]
+  ask state box
+  call delete box
+  call shutdown box
+  kill -0 "$(cat "$BUNDLE/shim.pid")"
+  ! ask create new "$BUNDLE" "${RUNTIME:-$OCIRUN}" "$FILE_DIR/state" attach: >"$BUNDLE/answer" || return 1
+  grep -q "about to end" "$BUNDLE/answer"
+  kill -KILL $client
+  exec 9>&-
+  gone() { ! kill -0 "$(cat "$BUNDLE/shim.pid")" 2>/dev/null; }
+  eventually gone
 }
